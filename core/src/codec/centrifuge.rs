@@ -1,0 +1,432 @@
+//! The Centrifuge client protocol, version 2, as JSON.
+//!
+//! Schema: `definitions/client.proto` of the repository centrifugal/protocol. A message holds one
+//! reply or push a line; a message of a client holds one command after the other.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Codec, Command, Connect, Connected, Messages, Notice, Reply, Request, Since, Subscribe, Subscribed};
+use crate::channel::Channel;
+use crate::disconnect::Disconnect;
+use crate::error::{Error, ErrorKind};
+use crate::event::Publication;
+
+/// The dialect. Official clients exist for JavaScript, Python, Go, Dart, Swift, Java and C#.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Centrifuge;
+
+impl Codec for Centrifuge {
+    fn name(&self) -> &'static str {
+        "centrifuge-json"
+    }
+
+    fn publications(&self, channel: &Channel, publications: &[Arc<Publication>], messages: &mut Messages<'_>) {
+        for publication in publications {
+            let line = begin_line(messages);
+            // Channel names need no escaping: their alphabet has none of what JSON escapes.
+            line.extend_from_slice(br#"{"push":{"channel":""#);
+            line.extend_from_slice(channel.as_str().as_bytes());
+            line.extend_from_slice(br#"","pub":"#);
+            write_publication(line, publication);
+            line.extend_from_slice(b"}}");
+        }
+    }
+
+    fn reply(&self, id: u32, reply: Result<&Reply, &Error>, messages: &mut Messages<'_>) {
+        if id == 0 {
+            return;
+        }
+        let line = begin_line(messages);
+        write(line, format_args!(r#"{{"id":{id},"#));
+        match reply {
+            Ok(reply) => write_reply(line, reply),
+            Err(error) => {
+                line.extend_from_slice(br#""error":"#);
+                write_json(line, &ErrorFields::from(error));
+            }
+        }
+        line.push(b'}');
+    }
+
+    fn notice(&self, notice: &Notice, messages: &mut Messages<'_>) {
+        let line = begin_line(messages);
+        match notice {
+            Notice::Dropped { channel, count } => write(
+                line,
+                format_args!(
+                    r#"{{"push":{{"message":{{"data":{{"type":"dropped","channel":"{channel}","count":{count}}}}}}}}}"#
+                ),
+            ),
+            Notice::Unsubscribed { channel, code, reason } => write(
+                line,
+                format_args!(
+                    r#"{{"push":{{"channel":"{channel}","unsubscribe":{{"code":{code},"reason":"{reason}"}}}}}}"#
+                ),
+            ),
+        }
+    }
+
+    fn ping(&self, messages: &mut Messages<'_>) {
+        begin_line(messages).extend_from_slice(b"{}");
+    }
+
+    fn decode(&self, message: &[u8]) -> Result<Vec<Request>, Disconnect> {
+        let mut requests = Vec::new();
+        for fields in serde_json::Deserializer::from_slice(message).into_iter::<CommandFields>() {
+            requests.push(fields.ok().and_then(CommandFields::request).ok_or(Disconnect::BAD_REQUEST)?);
+        }
+        if requests.is_empty() {
+            return Err(Disconnect::BAD_REQUEST);
+        }
+        Ok(requests)
+    }
+}
+
+fn begin_line<'a>(messages: &'a mut Messages<'_>) -> &'a mut Vec<u8> {
+    if messages.is_full() {
+        messages.end_message();
+    }
+    let line = messages.current();
+    if !line.is_empty() {
+        line.push(b'\n');
+    }
+    line
+}
+
+fn write_publication(line: &mut Vec<u8>, publication: &Publication) {
+    let event = publication.event();
+    line.extend_from_slice(br#"{"data":"#);
+    line.extend_from_slice(event.payload());
+    if let Some(publisher) = event.publisher() {
+        line.extend_from_slice(br#","info":"#);
+        write_json(line, &InfoFields { user: &publisher.user, client: &publisher.client });
+    }
+    if let Some(position) = publication.position() {
+        write(line, format_args!(r#","offset":{}"#, position.offset));
+    }
+    line.push(b'}');
+}
+
+fn write_publications(line: &mut Vec<u8>, publications: &[Arc<Publication>]) {
+    line.extend_from_slice(br#""publications":["#);
+    for (at, publication) in publications.iter().enumerate() {
+        if at > 0 {
+            line.push(b',');
+        }
+        write_publication(line, publication);
+    }
+    line.push(b']');
+}
+
+fn write_reply(line: &mut Vec<u8>, reply: &Reply) {
+    match reply {
+        Reply::Connected(connected) => write_connected(line, connected),
+        Reply::Subscribed(subscribed) => {
+            line.extend_from_slice(br#""subscribe":"#);
+            write_subscribed(line, subscribed);
+        }
+        Reply::Unsubscribed => line.extend_from_slice(br#""unsubscribe":{}"#),
+        Reply::Published => line.extend_from_slice(br#""publish":{}"#),
+        Reply::History { publications, top } => {
+            line.extend_from_slice(br#""history":{"#);
+            write_publications(line, publications);
+            write(line, format_args!(r#","epoch":"{}","offset":{}}}"#, top.epoch, top.offset));
+        }
+        Reply::Refreshed { ttl } => {
+            line.extend_from_slice(br#""refresh":{"#);
+            write_ttl(line, *ttl);
+            line.push(b'}');
+        }
+        Reply::Pong => line.extend_from_slice(br#""ping":{}"#),
+    }
+}
+
+fn write_connected(line: &mut Vec<u8>, connected: &Connected) {
+    let Connected { client, ttl, subscriptions, ping } = connected;
+    write(
+        line,
+        format_args!(r#""connect":{{"client":"{client}","version":"fanfare","ping":{ping},"pong":true"#),
+    );
+    if ttl.is_some() {
+        line.push(b',');
+        write_ttl(line, *ttl);
+    }
+    if !subscriptions.is_empty() {
+        line.extend_from_slice(br#","subs":{"#);
+        for (at, (channel, subscribed)) in subscriptions.iter().enumerate() {
+            if at > 0 {
+                line.push(b',');
+            }
+            write(line, format_args!(r#""{channel}":"#));
+            write_subscribed(line, subscribed);
+        }
+        line.push(b'}');
+    }
+    line.push(b'}');
+}
+
+fn write_subscribed(line: &mut Vec<u8>, subscribed: &Subscribed) {
+    let position = subscribed.position;
+    write(
+        line,
+        format_args!(
+            r#"{{"recoverable":true,"positioned":true,"epoch":"{}","offset":{}"#,
+            position.epoch, position.offset
+        ),
+    );
+    if subscribed.was_recovering {
+        write(line, format_args!(r#","was_recovering":true,"recovered":{}"#, subscribed.recovered));
+    }
+    if !subscribed.publications.is_empty() {
+        line.push(b',');
+        write_publications(line, &subscribed.publications);
+    }
+    line.push(b'}');
+}
+
+fn write_ttl(line: &mut Vec<u8>, ttl: Option<u32>) {
+    if let Some(ttl) = ttl {
+        write(line, format_args!(r#""expires":true,"ttl":{ttl}"#));
+    }
+}
+
+fn write(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    line.write_fmt(text).expect("writing to a Vec does not fail");
+}
+
+fn write_json(line: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(line, value).expect("strings and numbers serialize, and a Vec takes them");
+}
+
+#[derive(Serialize)]
+struct InfoFields<'a> {
+    user: &'a str,
+    client: &'a str,
+}
+
+#[derive(Serialize)]
+struct ErrorFields<'a> {
+    code: u32,
+    message: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    temporary: bool,
+}
+
+impl<'a> From<&'a Error> for ErrorFields<'a> {
+    fn from(error: &'a Error) -> Self {
+        Self {
+            code: code(error.kind()),
+            message: error.message(),
+            temporary: matches!(
+                error.kind(),
+                ErrorKind::Internal | ErrorKind::TooManyRequests | ErrorKind::Unavailable
+            ),
+        }
+    }
+}
+
+/// The dialect's number of an error; `errors.go` of the repository centrifugal/centrifuge.
+const fn code(kind: ErrorKind) -> u32 {
+    match kind {
+        ErrorKind::Internal | ErrorKind::Unavailable => 100,
+        ErrorKind::Unauthorized => 101,
+        ErrorKind::PermissionDenied => 103,
+        ErrorKind::MethodNotFound => 104,
+        ErrorKind::AlreadySubscribed => 105,
+        ErrorKind::LimitExceeded | ErrorKind::TooLarge => 106,
+        ErrorKind::BadRequest | ErrorKind::InvalidEvent => 107,
+        ErrorKind::NotAvailable => 108,
+        ErrorKind::TokenExpired => 109,
+        ErrorKind::TooManyRequests => 111,
+        ErrorKind::UnrecoverablePosition => 112,
+    }
+}
+
+/// One command. A field of the wrong type, or two commands in one, is no command.
+#[derive(Deserialize)]
+struct CommandFields {
+    #[serde(default)]
+    id: u32,
+    connect: Option<ConnectFields>,
+    subscribe: Option<SubscribeFields>,
+    unsubscribe: Option<ChannelFields>,
+    publish: Option<PublishFields>,
+    presence: Option<ChannelFields>,
+    presence_stats: Option<ChannelFields>,
+    history: Option<HistoryFields>,
+    ping: Option<Empty>,
+    refresh: Option<RefreshFields>,
+    send: Option<Empty>,
+    rpc: Option<Empty>,
+    sub_refresh: Option<Empty>,
+    #[serde(flatten)]
+    unknown: HashMap<String, serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Empty {}
+
+#[derive(Deserialize)]
+struct ChannelFields {
+    #[serde(default)]
+    channel: String,
+}
+
+#[derive(Deserialize)]
+struct ConnectFields {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    subs: HashMap<String, SubscribeFields>,
+}
+
+#[derive(Deserialize)]
+struct SubscribeFields {
+    #[serde(default)]
+    channel: String,
+    #[serde(default)]
+    recover: bool,
+    #[serde(flatten)]
+    since: SinceFields,
+}
+
+#[derive(Deserialize)]
+struct SinceFields {
+    #[serde(default)]
+    epoch: String,
+    #[serde(default)]
+    offset: u64,
+}
+
+impl From<SinceFields> for Since {
+    fn from(fields: SinceFields) -> Self {
+        Self { epoch: fields.epoch, offset: fields.offset }
+    }
+}
+
+#[derive(Deserialize)]
+struct PublishFields {
+    #[serde(default)]
+    channel: String,
+    data: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+struct HistoryFields {
+    #[serde(default)]
+    channel: String,
+    #[serde(default)]
+    limit: i64,
+    since: Option<SinceFields>,
+    #[serde(default)]
+    reverse: bool,
+}
+
+#[derive(Deserialize)]
+struct RefreshFields {
+    #[serde(default)]
+    token: String,
+}
+
+impl CommandFields {
+    fn request(self) -> Option<Request> {
+        let id = self.id;
+        let is_pong = id == 0;
+        if !self.unknown.is_empty() {
+            return None;
+        }
+        let mut commands = [
+            self.connect.map(|fields| {
+                Command::Connect(Connect {
+                    token: (!fields.token.is_empty()).then_some(fields.token),
+                    positions: fields
+                        .subs
+                        .into_iter()
+                        .filter(|(_, fields)| fields.recover)
+                        .map(|(channel, fields)| (channel, fields.since.into()))
+                        .collect(),
+                })
+            }),
+            self.subscribe.map(|fields| {
+                Command::Subscribe(Subscribe {
+                    channel: fields.channel,
+                    recover: fields.recover.then(|| fields.since.into()),
+                })
+            }),
+            self.unsubscribe.map(|fields| Command::Unsubscribe { channel: fields.channel }),
+            self.publish.map(|fields| Command::Publish { channel: fields.channel, data: fields.data }),
+            self.presence.map(|fields| Command::Presence { channel: fields.channel }),
+            self.presence_stats.map(|fields| Command::PresenceStats { channel: fields.channel }),
+            self.history.map(|fields| Command::History {
+                channel: fields.channel,
+                limit: usize::try_from(fields.limit).ok(),
+                since: fields.since.map(Since::from),
+                reverse: fields.reverse,
+            }),
+            self.ping.map(|Empty {}| Command::Ping),
+            self.refresh.map(|fields| Command::Refresh { token: fields.token }),
+            self.send.or(self.rpc).or(self.sub_refresh).map(|Empty {}| Command::Unsupported),
+        ]
+        .into_iter()
+        .flatten();
+        match (commands.next(), commands.next()) {
+            (Some(command), None) => Some(Request { id, command }),
+            (None, None) if is_pong => Some(Request { id, command: Command::Pong }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(message: &str) -> Result<Vec<Request>, Disconnect> {
+        Centrifuge.decode(message.as_bytes())
+    }
+
+    #[test]
+    fn several_commands_stand_in_one_message() {
+        let requests = decode(
+            "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"recover\":true,\"epoch\":\"e\",\"offset\":7}}\n{}",
+        )
+        .unwrap();
+        assert_eq!(requests.len(), 2);
+        assert_eq!(requests[0].id, 1);
+        let Command::Subscribe(subscribe) = &requests[0].command else {
+            panic!("{requests:?}")
+        };
+        assert_eq!(subscribe.channel, "a");
+        assert_eq!(subscribe.recover, Some(Since { epoch: "e".into(), offset: 7 }));
+        assert!(matches!(requests[1].command, Command::Pong));
+    }
+
+    #[test]
+    fn what_is_no_command_is_a_bad_request() {
+        for bad in [
+            "", " ", "x", "[]", "1", "{", "{\"id\":1}", "{\"id\":-1,\"ping\":{}}", "{\"id\":1,\"nope\":{}}",
+            "{\"id\":1,\"ping\":{},\"refresh\":{\"token\":\"t\"}}", "{\"id\":1,\"subscribe\":[]}",
+            "{\"id\":1,\"subscribe\":{\"channel\":1}}", "{\"id\":1,\"publish\":{\"channel\":\"a\"}}",
+            "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"offset\":-1}}", "{} x",
+        ] {
+            assert_eq!(decode(bad).unwrap_err(), Disconnect::BAD_REQUEST, "{bad}");
+        }
+    }
+
+    #[test]
+    fn history_without_a_limit_asks_for_the_position_alone() {
+        let [request] = &decode(r#"{"id":1,"history":{"channel":"a"}}"#).unwrap()[..] else {
+            panic!("one command")
+        };
+        assert!(matches!(request.command, Command::History { limit: Some(0), since: None, .. }));
+        let [request] = &decode(r#"{"id":1,"history":{"channel":"a","limit":-1}}"#).unwrap()[..] else {
+            panic!("one command")
+        };
+        assert!(matches!(request.command, Command::History { limit: None, .. }));
+    }
+}

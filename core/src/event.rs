@@ -1,0 +1,387 @@
+//! Events, and where they stand in their channel.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::channel::Channel;
+
+/// How long an event may wait for company before its channel is flushed.
+///
+/// A priority is a deadline, never a reordering: a channel's waiting events go out together, in
+/// order, when the earliest deadline among them arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// At once.
+    High,
+    /// At most [`Linger::medium`](crate::config::Linger::medium), 2 s by default.
+    #[default]
+    Medium,
+    /// At most [`Linger::low`](crate::config::Linger::low), 10 s by default.
+    Low,
+}
+
+impl Priority {
+    /// All priorities, most urgent first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Medium, Self::Low];
+
+    /// The name used on the wire and as a metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// What is owed to a subscriber for an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guarantee {
+    /// Kept in history and delivered, or the subscriber is disconnected so that it recovers.
+    #[default]
+    AtLeastOnce,
+    /// Kept in history, but given up for a subscriber that is behind its byte budget; the
+    /// subscriber is told how many it lost.
+    BestEffort,
+    /// Live only: no offset, not in history, lost for whoever is not there.
+    Ephemeral,
+}
+
+/// One incarnation of a channel's offsets: offsets of different epochs cannot be compared.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(pub(crate) u64);
+
+impl Epoch {
+    /// An epoch by its number; stores choose them at random.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is no epoch of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochError;
+
+impl fmt::Display for EpochError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an epoch is 16 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for EpochError {}
+
+impl FromStr for Epoch {
+    type Err = EpochError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() != 16 || !text.bytes().all(digits) {
+            return Err(EpochError);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| EpochError)
+    }
+}
+
+/// Where a publication stands in its channel: the epoch and the offset within it, counted from 1.
+///
+/// Offset 0 is the position before the first publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The incarnation of the channel's offsets.
+    pub epoch: Epoch,
+    /// The number within the epoch.
+    pub offset: u64,
+}
+
+/// The client that published an event, shown to subscribers beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publisher {
+    /// The user id.
+    pub user: Arc<str>,
+    /// The id of the user's connection.
+    pub client: Arc<str>,
+}
+
+/// An event on its way to a channel. Cloning costs a few reference counts; the payload is shared.
+#[derive(Clone, Debug)]
+pub struct Event {
+    channel: Channel,
+    name: Arc<str>,
+    payload: Bytes,
+    priority: Priority,
+    guarantee: Guarantee,
+    conflation_key: Option<Arc<str>>,
+    publisher: Option<Arc<Publisher>>,
+    accepted_at: Instant,
+}
+
+impl Event {
+    /// An event with JSON as payload, medium priority and at-least-once.
+    ///
+    /// Insignificant whitespace is removed, because a newline would break line framings; apart from
+    /// that subscribers get the payload byte for byte.
+    ///
+    /// # Errors
+    /// [`EventError`] where the payload is not one JSON value.
+    pub fn new(channel: Channel, name: &str, payload: impl Into<Bytes>) -> Result<Self, EventError> {
+        let payload = payload.into();
+        serde_json::from_slice::<&RawValue>(&payload).map_err(EventError)?;
+        let payload = match compact(&payload) {
+            Some(compacted) => compacted,
+            None => payload,
+        };
+        Ok(Self::from_compact(channel, name.into(), payload))
+    }
+
+    /// An event whose payload is known to be JSON without insignificant whitespace.
+    pub(crate) fn from_compact(channel: Channel, name: Arc<str>, payload: Bytes) -> Self {
+        Self {
+            channel,
+            name,
+            payload,
+            priority: Priority::default(),
+            guarantee: Guarantee::default(),
+            conflation_key: None,
+            publisher: None,
+            accepted_at: Instant::now(),
+        }
+    }
+
+    /// Sets the priority.
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Sets what is owed to subscribers.
+    #[must_use]
+    pub fn with_guarantee(mut self, guarantee: Guarantee) -> Self {
+        self.guarantee = guarantee;
+        self
+    }
+
+    /// Lets a newer event of the same channel and key take this one's place while both wait.
+    #[must_use]
+    pub fn conflated_by(mut self, key: &str) -> Self {
+        self.conflation_key = Some(key.into());
+        self
+    }
+
+    /// Names the client that published it.
+    #[must_use]
+    pub fn published_by(mut self, publisher: Publisher) -> Self {
+        self.publisher = Some(Arc::new(publisher));
+        self
+    }
+
+    /// The channel it goes to.
+    #[must_use]
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Its name in the platform's event set.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The JSON that subscribers get, without newlines.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// Its deadline class.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// What is owed to subscribers.
+    #[must_use]
+    pub fn guarantee(&self) -> Guarantee {
+        self.guarantee
+    }
+
+    /// The key under which a newer event replaces this one while both wait.
+    #[must_use]
+    pub fn conflation_key(&self) -> Option<&Arc<str>> {
+        self.conflation_key.as_ref()
+    }
+
+    /// The client that published it, if one did.
+    #[must_use]
+    pub fn publisher(&self) -> Option<&Publisher> {
+        self.publisher.as_deref()
+    }
+
+    pub(crate) fn accepted_at(&self) -> Instant {
+        self.accepted_at
+    }
+
+    /// Starts the clock of its deadline anew; called by the node when it accepts the event.
+    pub(crate) fn accepted_now(mut self) -> Self {
+        self.accepted_at = Instant::now();
+        self
+    }
+}
+
+/// An event that has been accepted, with its position unless it is ephemeral.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    event: Event,
+    position: Option<Position>,
+}
+
+impl Publication {
+    /// Called by history stores and, for ephemeral events, by the hub.
+    #[must_use]
+    pub fn new(event: Event, position: Option<Position>) -> Self {
+        Self { event, position }
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// Its position; none if it is ephemeral.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Roughly the memory it holds, in bytes; what byte budgets count.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.event.payload.len()
+    }
+}
+
+/// The payload is not one JSON value.
+#[derive(Debug)]
+pub struct EventError(serde_json::Error);
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the payload is not JSON")
+    }
+}
+
+impl std::error::Error for EventError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// `json` without whitespace outside strings; none if there was nothing to remove.
+///
+/// `json` must be valid, which makes tracking quotes and backslashes enough.
+pub(crate) fn compact(json: &[u8]) -> Option<Bytes> {
+    let mut in_string = false;
+    let mut escaped = false;
+    let mut significant = |byte: u8| {
+        if in_string {
+            if escaped {
+                escaped = false;
+            } else if byte == b'\\' {
+                escaped = true;
+            } else if byte == b'"' {
+                in_string = false;
+            }
+            true
+        } else {
+            in_string = byte == b'"';
+            !matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+        }
+    };
+    let first = json.iter().position(|&byte| !significant(byte))?;
+    let mut kept = Vec::with_capacity(json.len());
+    kept.extend_from_slice(&json[..first]);
+    kept.extend(json[first + 1..].iter().copied().filter(|&byte| significant(byte)));
+    Some(kept.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn event(payload: &str) -> Result<Event, EventError> {
+        Event::new(Channel::new("thread.1").unwrap(), "e", payload.to_owned())
+    }
+
+    #[test]
+    fn only_whitespace_outside_strings_is_removed() {
+        let event = event("{ \"a b\" :\n [1.50, \"x \\\" y\\\\\" ] }\n").unwrap();
+        assert_eq!(event.payload(), r#"{"a b":[1.50,"x \" y\\"]}"#);
+    }
+
+    #[test]
+    fn a_payload_is_one_json_value() {
+        for bad in ["", "{", "{} {}", "nul", "\u{1}"] {
+            assert!(event(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn epochs_read_what_they_write() {
+        let epoch = Epoch::new(0xab);
+        assert_eq!(epoch.to_string(), "00000000000000ab");
+        assert_eq!(epoch.to_string().parse(), Ok(epoch));
+        for bad in ["", "_", "ab", "00000000000000AB", "+0000000000000ab"] {
+            assert_eq!(bad.parse::<Epoch>(), Err(EpochError), "{bad:?}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            "[ \\\\\"a\n]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("[ a\"\\\\]{0,3}", inner), 0..4)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn compacting_equals_serializing_compactly(value in json()) {
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            let event = event(&pretty).unwrap();
+            prop_assert_eq!(event.payload(), &serde_json::to_string(&value).unwrap());
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Channels, their subscribers, and the workers that serve them.
+
+pub(crate) mod channel;
+pub(crate) mod connection;
+pub(crate) mod deadlines;
+pub(crate) mod directory;
+pub(crate) mod fan_out;
+mod pending;
+mod subscribers;
+mod wheel;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use self::channel::{Channel, Removed};
+use self::connection::Connection;
+use self::deadlines::Deadlines;
+use self::directory::Directory;
+use self::fan_out::Worker;
+use self::subscribers::Seat;
+use crate::channel::Channel as Name;
+use crate::config::Config;
+use crate::event::{Event, Position};
+use crate::history::HistoryStore;
+use crate::metrics::Metrics;
+use crate::sync::Mutex;
+
+const SHARDS: usize = 64;
+/// How long a channel stays after its last subscriber left, so that one who comes right back finds
+/// it in place.
+const EMPTY_CHANNEL_STAYS: Duration = Duration::from_secs(5);
+
+/// The channels and connections of a node.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    shards: Box<[Mutex<HashMap<Name, Arc<Channel>>>]>,
+    hasher: RandomState,
+    pub(crate) directory: Directory,
+    pub(crate) shared: Arc<Shared>,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+/// What channels and workers need of the node.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<dyn HistoryStore>,
+    pub(crate) metrics: Metrics,
+    pub(crate) workers: Box<[Worker]>,
+    pub(crate) deadlines: Deadlines,
+    started: Instant,
+}
+
+/// A connection's place in a channel.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    channel: Arc<Channel>,
+    seat: Seat,
+}
+
+impl Hub {
+    pub(crate) fn new(config: Config, store: Arc<dyn HistoryStore>, workers: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            directory: Directory::default(),
+            shared: Arc::new(Shared {
+                config,
+                store,
+                metrics: Metrics::new(),
+                workers: (0..workers).map(|_| Worker::default()).collect(),
+                deadlines: Deadlines::default(),
+                started: Instant::now(),
+            }),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// Starts the workers and the clocks on the current runtime.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let mut tasks = self.tasks.lock();
+        for index in 0..self.shared.workers.len() {
+            let shared = self.shared.clone();
+            tasks.push(tokio::spawn(async move { shared.workers[index].run(index, &shared).await }).abort_handle());
+        }
+        let shared = self.shared.clone();
+        tasks.push(tokio::spawn(async move { shared.deadlines.run(&shared).await }).abort_handle());
+    }
+
+    fn shard(&self, name: &Name) -> &Mutex<HashMap<Name, Arc<Channel>>> {
+        &self.shards[self.hash(name) % SHARDS]
+    }
+
+    fn hash(&self, name: &Name) -> usize {
+        self.hasher.hash_one(name) as usize
+    }
+
+    /// Numbers an event, keeps it, and hands it to its channel's subscribers by its deadline.
+    pub(crate) fn accept(&self, event: Event) -> Option<Position> {
+        loop {
+            let shard = self.shard(event.channel()).lock();
+            let Some(channel) = shard.get(event.channel()).cloned() else {
+                // Nobody listens. Under the shard's lock, so that a first subscriber cannot come
+                // between the look and the append and miss the event.
+                let retention = self.shared.config.retention(event.channel().family());
+                return self.shared.keep(event, retention).position();
+            };
+            drop(shard);
+            if let Ok(position) = channel.accept(event.clone(), &self.shared) {
+                return position;
+            }
+        }
+    }
+
+    /// Waits while too much waits in a channel. Cancel safe.
+    pub(crate) async fn room(&self, name: &Name) {
+        let channel = self.shard(name).lock().get(name).cloned();
+        if let Some(channel) = channel {
+            channel.room(self.shared.config.buffers.pending).await;
+        }
+    }
+
+    /// Whether the channel has been opened, so that a broker delivers it here.
+    pub(crate) fn contains(&self, name: &Name) -> bool {
+        self.shard(name).lock().contains_key(name)
+    }
+
+    /// Subscribes a connection. Flushes that begin from now on reach it; the returned position says
+    /// up to where history has what came before.
+    pub(crate) fn join(&self, name: &Name, connection: &Arc<Connection>) -> (Subscription, Position) {
+        loop {
+            let mut shard = self.shard(name).lock();
+            let channel = match shard.get(name) {
+                Some(channel) => channel.clone(),
+                None => {
+                    let channel = Arc::new(Channel::new(
+                        name.clone(),
+                        self.shared.config.retention(name.family()).clone(),
+                        (self.hash(name) >> 24) as u8,
+                        self.shared.workers.len(),
+                        self.shared.store.top(name),
+                    ));
+                    shard.insert(name.clone(), channel.clone());
+                    channel
+                }
+            };
+            drop(shard);
+            match channel.join(connection) {
+                Ok(joined) => {
+                    self.shared.metrics.subscriptions.increment(1.0);
+                    return joined;
+                }
+                Err(Removed) => {}
+            }
+        }
+    }
+
+    pub(crate) fn leave(&self, connection: &Connection, subscription: Subscription) {
+        subscription.channel.leave(connection.worker, subscription.seat);
+        self.shared.metrics.subscriptions.decrement(1.0);
+    }
+
+    /// The newest position of a channel that subscribers have been shown.
+    pub(crate) fn flushed(&self, name: &Name) -> Position {
+        let shard = self.shard(name).lock();
+        match shard.get(name) {
+            Some(channel) => channel.flushed(),
+            None => self.shared.store.top(name),
+        }
+    }
+
+    /// Removes channels that nobody has listened to for a while, and says which.
+    pub(crate) fn sweep(&self) -> Vec<Name> {
+        let Some(before) = Instant::now().checked_sub(EMPTY_CHANNEL_STAYS) else {
+            return Vec::new();
+        };
+        let mut removed = Vec::new();
+        for shard in &self.shards {
+            shard.lock().retain(|name, channel| {
+                let remove = channel.remove_if_empty_since(before);
+                if remove {
+                    removed.push(name.clone());
+                }
+                !remove
+            });
+        }
+        removed
+    }
+
+    /// Every connection, whether or not it has said who it is.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.shared.workers.iter().flat_map(|worker| worker.wheel.lock().connections()).collect()
+    }
+
+    /// The channels that are open, and how many listen to each.
+    pub(crate) fn channels(&self) -> Vec<(Name, usize)> {
+        let mut channels = Vec::new();
+        self.each_channel(|channel| channels.push((channel.name().clone(), channel.subscribers())));
+        channels
+    }
+
+    /// Flushes what waits anywhere, and returns once workers have written it.
+    pub(crate) async fn flush_all(&self) {
+        loop {
+            let mut busy = false;
+            self.each_channel(|channel| {
+                channel.flush_now(&self.shared);
+                busy |= channel.is_busy();
+            });
+            if !busy {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn each_channel(&self, mut visit: impl FnMut(&Arc<Channel>)) {
+        for shard in &self.shards {
+            let channels = shard.lock().values().cloned().collect::<Vec<_>>();
+            channels.iter().for_each(&mut visit);
+        }
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Shared {
+    /// Whole seconds since the node started, counted from 1 so that 0 can stand for never.
+    pub(crate) fn now(&self) -> u32 {
+        self.at(Instant::now())
+    }
+
+    /// The second in which `instant` lies.
+    pub(crate) fn at(&self, instant: Instant) -> u32 {
+        let seconds = instant.duration_since(self.started).as_secs();
+        u32::try_from(seconds).unwrap_or(u32::MAX - 1) + 1
+    }
+}
+
+impl Subscription {
+    pub(crate) fn channel(&self) -> &Name {
+        self.channel.name()
+    }
+}

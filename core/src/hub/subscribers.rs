@@ -1,0 +1,79 @@
+//! The subscribers of one channel on one worker.
+
+use std::sync::Arc;
+
+use super::connection::Connection;
+
+/// Subscribers in stable places: one that leaves or joins while a flush walks the list moves no
+/// other, so none is missed or served twice.
+#[derive(Debug, Default)]
+pub(crate) struct Subscribers {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// Counts the subscriptions that stood here, so that a late unsubscribe does not remove a
+    /// newer one.
+    generation: u32,
+    subscriber: Option<Subscriber>,
+}
+
+/// What fan-out reads of a subscriber.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) connection: Arc<Connection>,
+    /// The channel's last flush before it joined; it gets those after.
+    pub(crate) joined_after: u64,
+}
+
+/// Where a subscriber stands. Not `Copy`: a seat is left once.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    place: u32,
+    generation: u32,
+}
+
+impl Subscribers {
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn join(&mut self, subscriber: Subscriber) -> Seat {
+        self.count += 1;
+        if let Some(place) = self.free.pop() {
+            let entry = &mut self.places[place as usize];
+            entry.generation = entry.generation.wrapping_add(1);
+            entry.subscriber = Some(subscriber);
+            return Seat { place, generation: entry.generation };
+        }
+        let place = u32::try_from(self.places.len()).expect("fewer connections than descriptors exist");
+        self.places.push(Place { generation: 0, subscriber: Some(subscriber) });
+        Seat { place, generation: 0 }
+    }
+
+    /// Removes the subscriber in `seat`, unless it has left already.
+    pub(crate) fn leave(&mut self, seat: Seat) -> bool {
+        let Some(entry) = self.places.get_mut(seat.place as usize) else {
+            return false;
+        };
+        if entry.generation != seat.generation || entry.subscriber.take().is_none() {
+            return false;
+        }
+        self.count -= 1;
+        if self.count == 0 {
+            // Nobody holds a seat any more, so places and generations may start anew.
+            self.places = Vec::new();
+            self.free = Vec::new();
+        } else {
+            self.free.push(seat.place);
+        }
+        true
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Subscriber> {
+        self.places.iter().filter_map(|place| place.subscriber.as_ref())
+    }
+}

@@ -1,0 +1,209 @@
+//! What the node counts, through the `metrics` facade. An application installs the exporter.
+//!
+//! Handles are resolved once, when the node is built, so install the recorder before that.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use tokio::time::Instant;
+
+use crate::event::Priority;
+use crate::sync::Mutex;
+use crate::wire::Flush;
+
+/// The transports that every node has series for from the start.
+const KNOWN_TRANSPORTS: [&str; 4] = ["websocket", "sse", "long_poll", "socket_io"];
+const REASONS_REJECTED: [&str; 6] =
+    ["auth_failed", "connection_limit", "origin", "bad_request", "draining", "handshake_timeout"];
+const REASONS_DROPPED: [&str; 3] = ["conflated", "best_effort", "disconnected"];
+const SCOPES: [&str; 4] = ["user", "channel", "node", "session"];
+const RECOVERIES: [&str; 2] = ["recovered", "not_recovered"];
+
+/// The node's series.
+pub(crate) struct Metrics {
+    pub(crate) subscriptions: Gauge,
+    pub(crate) published: [Counter; 3],
+    pub(crate) sla_breaches: [Counter; 3],
+    pub(crate) flush_events: Histogram,
+    pub(crate) outbox_bytes: Gauge,
+    pub(crate) slow_disconnects: Counter,
+    pub(crate) conflated: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) disconnected: Counter,
+    pub(crate) recovered: Counter,
+    pub(crate) not_recovered: Counter,
+    pub(crate) broker_up: Gauge,
+    pub(crate) broker_publish: Histogram,
+    transports: Mutex<Vec<&'static Transport>>,
+}
+
+/// The series of one transport. Lives as long as the process: there are a handful of transports.
+pub(crate) struct Transport {
+    pub(crate) name: &'static str,
+    /// Its place in per-transport tallies.
+    pub(crate) index: usize,
+    pub(crate) connections: Gauge,
+    pub(crate) opened: Counter,
+    pub(crate) delivered: [Counter; 3],
+    pub(crate) delivery_seconds: [Histogram; 3],
+}
+
+/// How late is too late.
+const SLA: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        describe();
+        let by_priority = |name: &'static str| Priority::ALL.map(|p| counter!(name, "priority" => p.as_str()));
+        for scope in SCOPES {
+            counter!("fanfare_rate_limited_total", "scope" => scope).increment(0);
+        }
+        for reason in REASONS_REJECTED {
+            counter!("fanfare_connections_rejected_total", "reason" => reason).increment(0);
+        }
+        let [conflated, dropped, disconnected] =
+            REASONS_DROPPED.map(|reason| counter!("fanfare_events_dropped_total", "reason" => reason));
+        let [recovered, not_recovered] =
+            RECOVERIES.map(|result| counter!("fanfare_recovered_total", "result" => result));
+        let metrics = Self {
+            subscriptions: gauge!("fanfare_subscriptions"),
+            published: by_priority("fanfare_events_published_total"),
+            sla_breaches: by_priority("fanfare_sla_breaches_total"),
+            flush_events: histogram!("fanfare_flush_events"),
+            outbox_bytes: gauge!("fanfare_outbox_bytes"),
+            slow_disconnects: counter!("fanfare_slow_disconnects_total"),
+            conflated,
+            dropped,
+            disconnected,
+            recovered,
+            not_recovered,
+            broker_up: gauge!("fanfare_broker_up"),
+            broker_publish: histogram!("fanfare_broker_publish_seconds"),
+            transports: Mutex::default(),
+        };
+        metrics.zero();
+        for name in KNOWN_TRANSPORTS {
+            metrics.transport(name);
+        }
+        metrics
+    }
+
+    /// Makes every series exist, so that dashboards show zeros rather than gaps.
+    fn zero(&self) {
+        self.subscriptions.set(0.0);
+        self.outbox_bytes.set(0.0);
+        self.broker_up.set(0.0);
+        let counters = [
+            &self.slow_disconnects,
+            &self.conflated,
+            &self.dropped,
+            &self.disconnected,
+            &self.recovered,
+            &self.not_recovered,
+        ];
+        for counter in counters.into_iter().chain(&self.published).chain(&self.sla_breaches) {
+            counter.increment(0);
+        }
+        gauge!("fanfare_broker_lag").set(0.0);
+        for name in ["processed", "failed", "retried", "dead_lettered"] {
+            counter!(format!("fanfare_consumer_{name}_total")).increment(0);
+        }
+    }
+
+    /// The series of a transport, made on first use.
+    pub(crate) fn transport(&self, name: &'static str) -> &'static Transport {
+        let mut transports = self.transports.lock();
+        if let Some(known) = transports.iter().find(|known| known.name == name) {
+            return known;
+        }
+        let transport = Transport {
+            name,
+            index: transports.len(),
+            connections: gauge!("fanfare_connections", "transport" => name),
+            opened: counter!("fanfare_connections_total", "transport" => name),
+            delivered: Priority::ALL.map(|p| {
+                counter!("fanfare_events_delivered_total", "transport" => name, "priority" => p.as_str())
+            }),
+            delivery_seconds: Priority::ALL.map(|p| {
+                histogram!("fanfare_delivery_seconds", "transport" => name, "priority" => p.as_str())
+            }),
+        };
+        transport.connections.set(0.0);
+        transport.opened.increment(0);
+        for delivered in &transport.delivered {
+            delivered.increment(0);
+        }
+        let transport: &'static Transport = Box::leak(Box::new(transport));
+        transports.push(transport);
+        transport
+    }
+
+    /// How many transports have series.
+    pub(crate) fn transports(&self) -> usize {
+        self.transports.lock().len()
+    }
+
+    /// Counts a flush that has been written to `sockets[transport]` sockets.
+    pub(crate) fn delivered(&self, flush: &Flush, sockets: &[u32], now: Instant) {
+        let transports = self.transports.lock();
+        for (transport, &sockets) in transports.iter().zip(sockets).filter(|(_, sockets)| **sockets > 0) {
+            for publication in flush.publications() {
+                let at = publication.event().priority() as usize;
+                let age = now.duration_since(publication.event().accepted_at());
+                transport.delivery_seconds[at].record(age.as_secs_f64());
+                if age > SLA[at] {
+                    self.sla_breaches[at].increment(u64::from(sockets));
+                }
+            }
+            for (counter, &events) in transport.delivered.iter().zip(&flush.counts) {
+                counter.increment(u64::from(sockets) * u64::from(events));
+            }
+        }
+    }
+}
+
+/// Counts a connection that was turned away.
+pub fn connection_rejected(reason: &'static str) {
+    counter!("fanfare_connections_rejected_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn rate_limited(scope: &'static str) {
+    counter!("fanfare_rate_limited_total", "scope" => scope).increment(1);
+}
+
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_gauge!("fanfare_connections", "Open, authenticated connections");
+    describe_counter!("fanfare_connections_total", "Connections that were authenticated");
+    describe_counter!("fanfare_connections_rejected_total", "Connections that were turned away");
+    describe_gauge!("fanfare_subscriptions", "Subscriptions of all connections");
+    describe_counter!("fanfare_events_published_total", "Events accepted");
+    describe_counter!("fanfare_events_delivered_total", "Events handed to sockets, counted for each socket");
+    describe_counter!("fanfare_events_dropped_total", "Events that a subscriber behind its budget lost");
+    describe_histogram!(
+        "fanfare_delivery_seconds",
+        Unit::Seconds,
+        "From acceptance of an event until a worker has handed it to the last of its sockets"
+    );
+    describe_histogram!("fanfare_flush_events", "Events that left a channel together");
+    describe_gauge!("fanfare_outbox_bytes", Unit::Bytes, "Bytes that wait for sockets that are full");
+    describe_counter!("fanfare_slow_disconnects_total", "Connections ended because they read too slowly");
+    describe_counter!("fanfare_rate_limited_total", "Publications refused by a rate limit");
+    describe_counter!("fanfare_recovered_total", "Recoveries asked for, by their result");
+    describe_gauge!("fanfare_broker_up", "Whether the broker is reachable");
+    describe_histogram!("fanfare_broker_publish_seconds", Unit::Seconds, "From handing an event to the broker until it has it");
+    describe_gauge!("fanfare_broker_lag", "Events in the broker that this node has not read");
+    describe_counter!("fanfare_sla_breaches_total", "Deliveries later than 1 s (high), 5 s (medium), 30 s (low)");
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}

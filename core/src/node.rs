@@ -1,0 +1,449 @@
+//! One server's share of the system.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tracing::warn;
+
+use crate::auth::{Action, AuthError, Authenticator, Authorizer, Handshake, Identity};
+use crate::broker::{Broker, BrokerError, BrokerErrorKind, Guarantees, Published};
+use crate::builder::NodeBuilder;
+use crate::catalog::Catalog;
+use crate::channel::Channel;
+use crate::codec::{Codec, Since};
+use crate::config::Config;
+use crate::disconnect::Disconnect;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Position, Publication};
+use crate::framing::Framing;
+use crate::history::HistoryError;
+use crate::hub::Hub;
+use crate::hub::connection::Connection;
+use crate::hub::directory::Full;
+use crate::ingress::Ingress;
+use crate::limits::RateLimits;
+use crate::metrics;
+use crate::session::{Opening, Session};
+use crate::sync::Mutex;
+use crate::wire::{MAX_FORMS, WireForm};
+
+/// How often the node looks after itself.
+const UPKEEP: Duration = Duration::from_secs(2);
+
+/// One server's share of the system: its channels, its connections, its link to the other nodes.
+///
+/// Cloning costs a reference count. The node's tasks end when its last clone and last session do.
+#[derive(Clone, Debug)]
+pub struct Node(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    hub: Arc<Hub>,
+    broker: Arc<dyn Broker>,
+    authenticator: Arc<dyn Authenticator>,
+    authorizer: Arc<dyn Authorizer>,
+    catalog: Option<Arc<Catalog>>,
+    limits: RateLimits,
+    forms: Mutex<Vec<Arc<WireForm>>>,
+    /// Sessions, authenticated or not.
+    sessions: AtomicUsize,
+    next_worker: AtomicUsize,
+    draining: AtomicBool,
+    upkeep: Mutex<Option<AbortHandle>>,
+}
+
+/// A connection as operators see it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// The connection's id.
+    pub client: String,
+    /// The transport's name.
+    pub transport: &'static str,
+    /// When it was opened.
+    pub connected_at: SystemTime,
+    /// Its subscriptions.
+    pub channels: Vec<Channel>,
+}
+
+impl Node {
+    /// Begins to put a node together.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    pub(crate) async fn start(parts: NodeBuilder) -> Result<Self, BrokerError> {
+        let workers = match parts.config.workers {
+            0 => Handle::current().metrics().num_workers(),
+            workers => workers,
+        };
+        let limits = RateLimits::new(&parts.config.limits);
+        let hub = Arc::new(Hub::new(parts.config, parts.store, workers));
+        parts.broker.start(Ingress::new(&hub)).await?;
+        hub.start();
+        hub.shared.metrics.broker_up.set(1.0);
+        let inner = Arc::new(Inner {
+            hub,
+            broker: parts.broker,
+            authenticator: parts.authenticator,
+            authorizer: parts.authorizer,
+            catalog: parts.catalog,
+            limits,
+            forms: Mutex::default(),
+            sessions: AtomicUsize::new(0),
+            next_worker: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            upkeep: Mutex::default(),
+        });
+        let weak = Arc::downgrade(&inner);
+        let upkeep = tokio::spawn(async move {
+            let mut tick = interval(UPKEEP);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                let Some(inner) = weak.upgrade() else { return };
+                inner.look_after().await;
+            }
+        });
+        *inner.upkeep.lock() = Some(upkeep.abort_handle());
+        Ok(Self(inner))
+    }
+
+    /// Publishes an event: numbers it, keeps it, and hands it to every subscriber on every node by
+    /// its priority's deadline. When this returns, the event is accepted and will not be lost.
+    ///
+    /// Waits while its channel has more waiting than [`Buffers::pending`](crate::config::Buffers).
+    /// Dropping the future before it returns leaves open whether the event was published.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) over [`Limits::envelope`](crate::config::Limits),
+    /// [`Unavailable`](ErrorKind::Unavailable) while the node drains or the broker is away.
+    pub async fn publish(&self, event: Event) -> Result<Published, Error> {
+        self.check(&event)?;
+        self.hand_over(event).await
+    }
+
+    /// Publishes events in order. All of them are checked before the first goes out.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub async fn publish_all(&self, events: Vec<Event>) -> Result<Vec<Published>, Error> {
+        for event in &events {
+            self.check(event)?;
+        }
+        let mut published = Vec::with_capacity(events.len());
+        for event in events {
+            published.push(self.hand_over(event).await?);
+        }
+        Ok(published)
+    }
+
+    fn check(&self, event: &Event) -> Result<(), Error> {
+        if self.is_draining() {
+            return Err(draining());
+        }
+        let most = self.config().limits.envelope;
+        if event.payload().len() > most {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("the event has {} bytes, at most {most} are allowed", event.payload().len()),
+            ));
+        }
+        Ok(())
+    }
+
+    async fn hand_over(&self, event: Event) -> Result<Published, Error> {
+        let metrics = &self.0.hub.shared.metrics;
+        let priority = event.priority();
+        self.0.hub.room(event.channel()).await;
+        let begun = Instant::now();
+        let published = self.0.broker.publish(event.accepted_now()).await.map_err(|error| away(&error))?;
+        metrics.broker_publish.record(begun.elapsed().as_secs_f64());
+        metrics.published[priority as usize].increment(1);
+        Ok(published)
+    }
+
+    /// Opens a session for a connection that a transport carries.
+    ///
+    /// # Errors
+    /// [`Disconnect::SHUTDOWN`] while the node drains; [`Disconnect::CONNECTION_LIMIT`] where there
+    /// are too many connections, authenticated or not.
+    pub fn open(&self, opening: Opening) -> Result<Session, Disconnect> {
+        if self.is_draining() {
+            metrics::connection_rejected("draining");
+            return Err(Disconnect::SHUTDOWN);
+        }
+        let most = self.config().limits.connections;
+        // Those that have not said who they are must not lock out the others, nor be without bound.
+        let most = most.saturating_add((most / 10).max(64));
+        if self.0.sessions.fetch_add(1, Ordering::AcqRel) >= most {
+            self.0.sessions.fetch_sub(1, Ordering::AcqRel);
+            metrics::connection_rejected("connection_limit");
+            return Err(Disconnect::CONNECTION_LIMIT);
+        }
+        let worker = self.0.next_worker.fetch_add(1, Ordering::Relaxed) % self.0.hub.shared.workers.len();
+        Ok(Session::new(self.clone(), opening, worker))
+    }
+
+    pub(crate) fn session_ended(&self) {
+        self.0.sessions.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Says who a client is.
+    ///
+    /// # Errors
+    /// [`AuthError`] where it is nobody we know.
+    pub async fn authenticate(&self, token: Option<&str>, handshake: &Handshake) -> Result<Identity, AuthError> {
+        let token = token.or(handshake.token.as_deref());
+        self.0.authenticator.authenticate(token, handshake).await
+    }
+
+    /// Whether a client may do something.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Error> {
+        self.0.authorizer.authorize(identity, action).await
+    }
+
+    /// Whether another connection of this user would be let in now.
+    ///
+    /// # Errors
+    /// The refusal, of kind [`LimitExceeded`](ErrorKind::LimitExceeded).
+    pub fn has_room_for(&self, user: &str) -> Result<(), Error> {
+        let limits = &self.config().limits;
+        self.0
+            .hub
+            .directory
+            .has_room(user, limits.connections_per_user, limits.connections)
+            .map_err(|full| {
+                let whose = match full {
+                    Full::User => "the user",
+                    Full::Node => "the node",
+                };
+                Error::new(ErrorKind::LimitExceeded, format!("{whose} has as many connections as allowed"))
+                    .retry_after(Duration::from_secs(5))
+            })
+    }
+
+    /// Reads what a channel remembers, up to what subscribers have been shown: the publications
+    /// after `since` (from the oldest kept without), at most `limit` of them, newest first if
+    /// `reverse`; and the position of the newest.
+    ///
+    /// # Errors
+    /// [`UnrecoverablePosition`](ErrorKind::UnrecoverablePosition) where `since` is of another
+    /// epoch or too old, [`Unavailable`](ErrorKind::Unavailable) where history cannot be read.
+    pub async fn history(
+        &self,
+        channel: &Channel,
+        since: Option<&Since>,
+        limit: usize,
+        reverse: bool,
+    ) -> Result<(Vec<Arc<Publication>>, Position), Error> {
+        let flushed = self.0.hub.flushed(channel);
+        let store = &self.0.hub.shared.store;
+        let unrecoverable = || Error::from(ErrorKind::UnrecoverablePosition);
+        let after = match since {
+            Some(since) => crate::recovery::resume_after(since, flushed).ok_or_else(unrecoverable)?,
+            None => 0,
+        };
+        if limit == 0 {
+            return Ok((Vec::new(), flushed));
+        }
+        let (after, up_to) = match (reverse, since) {
+            (false, _) => (after, flushed.offset),
+            (true, None) => (flushed.offset.saturating_sub(limit as u64), flushed.offset),
+            (true, Some(_)) => (after.saturating_sub(1).saturating_sub(limit as u64), after.saturating_sub(1)),
+        };
+        let page = store.read(channel, after, up_to, limit).await.map_err(|error| unread(&error))?;
+        if since.is_some() && !reverse && page.oldest > after + 1 {
+            return Err(unrecoverable());
+        }
+        let mut publications = page.publications;
+        if reverse {
+            publications.reverse();
+        }
+        Ok((publications, flushed))
+    }
+
+    /// The open channels, and how many connections of this node listen to each.
+    #[must_use]
+    pub fn channels(&self) -> Vec<(Channel, usize)> {
+        self.0.hub.channels().into_iter().filter(|(_, subscribers)| *subscribers > 0).collect()
+    }
+
+    /// The connections of a user to this node.
+    #[must_use]
+    pub fn connections_of(&self, user: &str) -> Vec<ConnectionInfo> {
+        let connections = self.0.hub.directory.of_user(user);
+        connections.iter().map(|connection| connection.info()).collect()
+    }
+
+    /// Ends a user's connections to this node, and says how many there were.
+    pub fn disconnect_user(&self, user: &str, disconnect: &Disconnect) -> usize {
+        let connections = self.0.hub.directory.of_user(user);
+        for connection in &connections {
+            connection.outbox.close(disconnect.clone());
+        }
+        connections.len()
+    }
+
+    /// Authenticated connections to this node.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.0.hub.directory.len()
+    }
+
+    /// Sessions, authenticated or not.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.0.sessions.load(Ordering::Acquire)
+    }
+
+    /// Whether the node is going down and takes in nobody.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether events can be published.
+    #[must_use]
+    pub fn broker_is_up(&self) -> bool {
+        self.0.broker.is_up()
+    }
+
+    /// What the broker promises.
+    #[must_use]
+    pub fn guarantees(&self) -> Guarantees {
+        self.0.broker.guarantees()
+    }
+
+    /// The node's numbers.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.hub.shared.config
+    }
+
+    /// The event set the node was given.
+    #[must_use]
+    pub fn catalog(&self) -> Option<&Catalog> {
+        self.0.catalog.as_deref()
+    }
+
+    /// Goes down in order: takes in nobody, flushes what waits, closes the connections in paced
+    /// batches so that they find other nodes one after the other, and leaves the broker.
+    ///
+    /// Takes at most [`Drain::limit`](crate::config::Drain) and a moment; connections that have not
+    /// ended by then are cut when their sessions are dropped. A second call returns at once.
+    pub async fn drain(&self) {
+        if self.0.draining.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let drain = &self.config().drain;
+        let closing = async {
+            self.0.hub.flush_all().await;
+            for batch in self.0.hub.connections().chunks(drain.batch) {
+                for connection in batch {
+                    connection.outbox.close(Disconnect::SHUTDOWN);
+                }
+                tokio::time::sleep(drain.pause).await;
+            }
+            while self.sessions() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(drain.limit, closing).await.is_err() {
+            warn!(sessions = self.sessions(), "some connections did not end in time");
+        }
+        self.0.broker.shutdown().await;
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.0.hub
+    }
+
+    pub(crate) fn limits(&self) -> &RateLimits {
+        &self.0.limits
+    }
+
+    pub(crate) async fn subscribe_broker(&self, channel: &Channel) -> Result<(), Error> {
+        if self.0.hub.contains(channel) {
+            return Ok(());
+        }
+        self.0.broker.subscribe(vec![channel.clone()]).await.map_err(|error| away(&error))
+    }
+
+    /// The wire form of a codec on a framing; the same for everyone who asks for the same.
+    pub(crate) fn wire_form(&self, codec: Arc<dyn Codec>, framing: Arc<dyn Framing>) -> Arc<WireForm> {
+        let mut forms = self.0.forms.lock();
+        let same = |form: &&Arc<WireForm>| {
+            form.codec.name() == codec.name() && form.framing.name() == framing.name()
+        };
+        if let Some(form) = forms.iter().find(same) {
+            return form.clone();
+        }
+        assert!(forms.len() < MAX_FORMS, "a node serves at most {MAX_FORMS} pairs of codec and framing");
+        let form = Arc::new(WireForm::new(forms.len(), codec, framing, self.config().buffers.message));
+        forms.push(form.clone());
+        form
+    }
+}
+
+impl Inner {
+    async fn look_after(&self) {
+        let shared = &self.hub.shared;
+        shared.store.expire();
+        self.limits.forget_full();
+        shared.metrics.broker_up.set(if self.broker.is_up() { 1.0 } else { 0.0 });
+        let waiting = self.hub.connections().iter().map(|connection| connection.outbox.bytes()).sum::<usize>();
+        shared.metrics.outbox_bytes.set(waiting as f64);
+        let empty = self.hub.sweep();
+        if !empty.is_empty()
+            && let Err(error) = self.broker.unsubscribe(empty).await
+        {
+            warn!(%error, "could not unsubscribe from empty channels");
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(upkeep) = self.upkeep.lock().take() {
+            upkeep.abort();
+        }
+    }
+}
+
+impl Connection {
+    fn info(&self) -> ConnectionInfo {
+        ConnectionInfo {
+            client: self.id.to_string(),
+            transport: self.transport.name,
+            connected_at: self.opened_at,
+            channels: self.subscriptions.lock().iter().map(|s| s.channel().clone()).collect(),
+        }
+    }
+}
+
+fn draining() -> Error {
+    Error::new(ErrorKind::Unavailable, "the node is going down").retry_after(Duration::from_secs(1))
+}
+
+fn away(error: &BrokerError) -> Error {
+    warn!(error = error as &dyn std::error::Error, "broker");
+    match error.kind() {
+        BrokerErrorKind::Unavailable => {
+            Error::new(ErrorKind::Unavailable, "the broker is not available").retry_after(Duration::from_secs(5))
+        }
+        BrokerErrorKind::Rejected => ErrorKind::Internal.into(),
+    }
+}
+
+pub(crate) fn unread(error: &HistoryError) -> Error {
+    warn!(error = error as &dyn std::error::Error, "history");
+    Error::new(ErrorKind::Unavailable, "history is not available").retry_after(Duration::from_secs(5))
+}

@@ -1,0 +1,82 @@
+//! The side of a session that a transport writes from.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::batch::Batch;
+use super::outbox::{Attention, DirectWrite, Written};
+use crate::disconnect::Disconnect;
+use crate::hub::connection::Connection;
+
+/// Finished frames on their way to one socket.
+///
+/// A transport writes in one of two ways. Any stream: in a loop,
+/// [`next_batch`](Self::next_batch) and `write_all_buf`. A bare TCP stream: lend it with
+/// [`lend`](Self::lend), after which fan-out writes to it, and [`drive`](Self::drive) covers the
+/// times when it is full.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    connection: Arc<Connection>,
+}
+
+impl Outbound {
+    pub(crate) fn new(connection: &Arc<Connection>) -> Self {
+        Self { connection: connection.clone() }
+    }
+
+    /// Waits for frames and moves them into `batch`, which must be empty: what the batch before
+    /// held counts as written from now on.
+    ///
+    /// Cancel safe: frames leave the outbox only when this returns.
+    ///
+    /// # Errors
+    /// The [`Disconnect`] with which the connection ends, once everything before it has been taken.
+    pub async fn next_batch(&self, batch: &mut Batch) -> Result<(), Disconnect> {
+        poll_fn(|context| self.connection.outbox.poll_batch(context, batch)).await
+    }
+
+    /// Lets fan-out write to the socket itself.
+    pub fn lend(&self, socket: impl DirectWrite) {
+        self.connection.outbox.lend(Box::new(socket));
+    }
+
+    /// Writes to a lent socket while it is full, and returns when the connection ends, with
+    /// everything written that could be. `writable` resolves when the socket may take more.
+    ///
+    /// Cancel safe.
+    pub async fn drive<F: Future<Output = ()>>(&self, writable: impl Fn() -> F) -> Disconnect {
+        let outbox = &self.connection.outbox;
+        loop {
+            match poll_fn(|context| outbox.poll_attention(context)).await {
+                Attention::Stalled => {
+                    writable().await;
+                    outbox.write_on();
+                }
+                Attention::Closing(disconnect) => {
+                    while let Written::Part(_) = outbox.write_on() {
+                        writable().await;
+                    }
+                    return outbox.closing().unwrap_or(disconnect);
+                }
+            }
+        }
+    }
+
+    /// Queues a frame of the transport's own, a pong for instance, behind what waits, and writes.
+    pub fn send(&self, frame: Bytes) {
+        self.connection.send(frame);
+    }
+
+    /// Ends the connection. The first reason given stands.
+    pub fn close(&self, disconnect: Disconnect) {
+        self.connection.outbox.close(disconnect);
+    }
+
+    /// Bytes that wait for the socket.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.connection.outbox.bytes()
+    }
+}

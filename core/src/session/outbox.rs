@@ -1,0 +1,468 @@
+//! What waits for one connection, bounded in bytes, with one named outcome when it is full.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+use super::batch::Batch;
+use crate::channel::Channel;
+use crate::codec::Notice;
+use crate::disconnect::Disconnect;
+use crate::event::{Guarantee, Publication};
+use crate::sync::Mutex;
+use crate::wire::{Flush, WireForm};
+
+/// Frames given to one system call.
+const SLICES: usize = 64;
+/// Bytes handed to a stream transport at once. What it holds can no longer be conflated, so it
+/// should be no more than a socket takes in a few writes.
+const BATCH_BYTES: usize = 128 << 10;
+
+/// A socket that takes bytes from any thread without waiting.
+///
+/// A transport whose socket is a bare TCP stream lends it to its session, so that fan-out writes
+/// without waking the connection's task for every flush.
+pub trait DirectWrite: Send + Sync + 'static {
+    /// Writes what the socket takes now, in order, and says how many bytes that was.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where it takes nothing now; any other error ends the
+    /// connection.
+    fn try_write(&self, frames: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// The queue of one connection.
+///
+/// Either fan-out writes to the socket itself (a lent [`DirectWrite`], while the socket keeps up),
+/// or the connection's task does. `stalled` says whose turn it is, so a socket has one writer at any
+/// time and frames leave in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    form: Arc<WireForm>,
+    budget: usize,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Chunk>,
+    /// Flushes that came while a subscribe reply was being made. They follow it.
+    held: VecDeque<Chunk>,
+    holds: u32,
+    /// Bytes of the queue's first chunk that are on the wire already.
+    written: usize,
+    /// Bytes queued, held, and in the batch that the connection's task is writing.
+    bytes: usize,
+    batch_bytes: usize,
+    direct: Option<Box<dyn DirectWrite>>,
+    stalled: bool,
+    waker: Option<Waker>,
+    /// The session, where it waits for the queue to become shorter.
+    room: Option<Waker>,
+    closing: Option<Disconnect>,
+    /// Whether fan-out has it on its list of connections to write.
+    staged: bool,
+    lost: Vec<(Channel, u64)>,
+}
+
+struct Chunk {
+    frame: Bytes,
+    /// The flush it belongs to; none for control messages, which are never dropped.
+    flush: Option<Arc<Flush>>,
+}
+
+/// What came of a flush that was pushed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pushed {
+    /// Whether the caller must see to it that the outbox is written: it was not staged before.
+    pub(crate) newly_staged: bool,
+    /// Events that a newer one of the same key made superfluous.
+    pub(crate) conflated: u64,
+    /// Best-effort events given up.
+    pub(crate) dropped: u64,
+    /// Whether an event that must arrive did not fit, which ends the connection.
+    pub(crate) overflowed: bool,
+}
+
+/// How a write by fan-out ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// This many bytes left, and nothing waits.
+    All(usize),
+    /// This many bytes left; the rest is up to the connection's task.
+    Part(usize),
+}
+
+/// What the task of a connection with a lent socket has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Attention {
+    /// The socket was full: wait until it is writable, then write on.
+    Stalled,
+    /// Write what is left, then end the connection.
+    Closing(Disconnect),
+}
+
+impl Outbox {
+    pub(crate) fn new(form: Arc<WireForm>, budget: usize) -> Self {
+        Self { state: Mutex::new(State::default()), form, budget }
+    }
+
+    pub(crate) fn form(&self) -> &Arc<WireForm> {
+        &self.form
+    }
+
+    /// Lends the socket to fan-out.
+    pub(crate) fn lend(&self, direct: Box<dyn DirectWrite>) {
+        self.state.lock().direct = Some(direct);
+    }
+
+    /// Queues a flush. The caller writes it afterwards if it was newly staged.
+    pub(crate) fn push_flush(&self, flush: &Arc<Flush>) -> Pushed {
+        let frame = flush.frame(&self.form);
+        let mut state = self.state.lock();
+        let mut pushed = Pushed::default();
+        if state.closing.is_some() || frame.is_empty() {
+            return pushed;
+        }
+        state.bytes += frame.len();
+        let chunk = Chunk { frame: frame.clone(), flush: Some(flush.clone()) };
+        if state.holds > 0 {
+            state.held.push_back(chunk);
+        } else {
+            state.queue.push_back(chunk);
+        }
+        if state.bytes > self.budget {
+            state.relieve(&self.form, self.budget, &mut pushed);
+        }
+        pushed.newly_staged = !std::mem::replace(&mut state.staged, true);
+        pushed
+    }
+
+    /// Queues a control message, whatever waits already. The caller writes it afterwards.
+    pub(crate) fn push_control(&self, frame: Bytes) {
+        let mut state = self.state.lock();
+        if state.closing.is_none() {
+            state.bytes += frame.len();
+            state.queue.push_back(Chunk { frame, flush: None });
+        }
+    }
+
+    /// From now on flushes wait until [`release`](Self::release), so that a reply made meanwhile
+    /// stands before them.
+    pub(crate) fn hold(&self) {
+        self.state.lock().holds += 1;
+    }
+
+    /// Ends one [`hold`](Self::hold), with the reply that it waited for.
+    pub(crate) fn release(&self, reply: Option<Bytes>) {
+        let mut state = self.state.lock();
+        state.holds -= 1;
+        if state.closing.is_some() {
+            return;
+        }
+        if let Some(frame) = reply {
+            state.bytes += frame.len();
+            state.queue.push_back(Chunk { frame, flush: None });
+        }
+        if state.holds == 0 {
+            let mut held = std::mem::take(&mut state.held);
+            state.queue.append(&mut held);
+        }
+    }
+
+    /// Writes what waits, as far as the lent socket takes it; without one, wakes the task.
+    pub(crate) fn write(&self) -> Written {
+        let mut state = self.state.lock();
+        state.staged = false;
+        if state.stalled || state.direct.is_none() {
+            state.wake();
+            return Written::Part(0);
+        }
+        state.write(&self.form)
+    }
+
+    /// Writes on after the socket was full. For the connection's task, which waited until the
+    /// socket was writable.
+    pub(crate) fn write_on(&self) -> Written {
+        self.state.lock().write(&self.form)
+    }
+
+    /// Resolves when the task of a connection with a lent socket has something to do.
+    pub(crate) fn poll_attention(&self, context: &mut Context<'_>) -> Poll<Attention> {
+        let mut state = self.state.lock();
+        if let Some(disconnect) = &state.closing {
+            return Poll::Ready(Attention::Closing(disconnect.clone()));
+        }
+        if state.stalled {
+            return Poll::Ready(Attention::Stalled);
+        }
+        state.register(context)
+    }
+
+    /// Fills `batch` for a task that writes by itself. The batch before it counts as written.
+    pub(crate) fn poll_batch(&self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<(), Disconnect>> {
+        let mut state = self.state.lock();
+        state.bytes -= std::mem::take(&mut state.batch_bytes);
+        state.tell_room();
+        state.tell_losses(&self.form);
+        while state.batch_bytes < BATCH_BYTES
+            && let Some(chunk) = state.queue.pop_front()
+        {
+            state.batch_bytes += chunk.frame.len();
+            batch.push(chunk.frame);
+        }
+        if state.batch_bytes > 0 {
+            return Poll::Ready(Ok(()));
+        }
+        state.queue = VecDeque::new();
+        match &state.closing {
+            Some(disconnect) => Poll::Ready(Err(disconnect.clone())),
+            None => state.register(context),
+        }
+    }
+
+    /// Ends the connection after what is queued, or at once where that cannot arrive. The first
+    /// call decides.
+    pub(crate) fn close(&self, disconnect: Disconnect) {
+        self.state.lock().close(disconnect);
+    }
+
+    /// Why the connection is ending, if it is.
+    pub(crate) fn closing(&self) -> Option<Disconnect> {
+        self.state.lock().closing.clone()
+    }
+
+    /// Waits until less than the budget is queued, or the connection ends. Cancel safe.
+    pub(crate) async fn room(&self) {
+        poll_fn(|context| {
+            let mut state = self.state.lock();
+            if state.bytes < self.budget || state.closing.is_some() {
+                return Poll::Ready(());
+            }
+            state.room = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+}
+
+impl State {
+    /// Remembers whom to wake. Under the lock that guards every change, so none is missed.
+    fn register<T>(&mut self, context: &Context<'_>) -> Poll<T> {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// The queue has become shorter, or nothing will be written any more.
+    fn tell_room(&mut self) {
+        if let Some(waker) = self.room.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn close(&mut self, disconnect: Disconnect) {
+        if self.closing.is_some() {
+            return;
+        }
+        if disconnect.is_abrupt() {
+            // What stands half on the wire must be finished, or the close frame would lie inside it.
+            self.queue.truncate(usize::from(self.written > 0));
+            self.bytes = self.batch_bytes + self.queue.iter().map(|c| c.frame.len()).sum::<usize>();
+        } else {
+            let mut held = std::mem::take(&mut self.held);
+            self.queue.append(&mut held);
+        }
+        self.held = VecDeque::new();
+        self.lost = Vec::new();
+        self.closing = Some(disconnect);
+        self.tell_room();
+        self.wake();
+    }
+
+    fn write(&mut self, form: &WireForm) -> Written {
+        let mut total = 0;
+        loop {
+            if self.queue.is_empty() {
+                self.tell_losses(form);
+            }
+            if self.queue.is_empty() {
+                self.queue = VecDeque::new();
+                self.stalled = false;
+                return Written::All(total);
+            }
+            match self.write_once() {
+                Ok(count) => {
+                    total += count;
+                    self.advance(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stalled = true;
+                    self.wake();
+                    return Written::Part(total);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.written = 0;
+                    self.queue = VecDeque::new();
+                    self.stalled = false;
+                    self.bytes = 0;
+                    self.close(Disconnect::WRITE_ERROR);
+                    return Written::Part(total);
+                }
+            }
+        }
+    }
+
+    fn write_once(&self) -> io::Result<usize> {
+        let direct = self.direct.as_ref().ok_or(io::ErrorKind::WouldBlock)?;
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut filled = 0;
+        for (slice, chunk) in slices.iter_mut().zip(&self.queue) {
+            let skip = if filled == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(&chunk.frame[skip..]);
+            filled += 1;
+        }
+        match direct.try_write(&slices[..filled])? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            count => Ok(count),
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes -= count;
+        self.tell_room();
+        self.written += count;
+        while let Some(first) = self.queue.front()
+            && self.written >= first.frame.len()
+        {
+            self.written -= first.frame.len();
+            self.queue.pop_front();
+        }
+    }
+
+    /// Tells the client what it lost, once it keeps up again.
+    fn tell_losses(&mut self, form: &WireForm) {
+        if self.lost.is_empty() || !self.queue.is_empty() {
+            return;
+        }
+        let mut messages = form.messages();
+        for (channel, count) in std::mem::take(&mut self.lost) {
+            form.codec.notice(&Notice::Dropped { channel, count }, &mut messages);
+        }
+        if let Some(frame) = messages.finish() {
+            self.bytes += frame.len();
+            self.queue.push_back(Chunk { frame, flush: None });
+        }
+    }
+
+    /// Makes room in the order in which things may be lost: first what a newer event of its key
+    /// makes superfluous, then best-effort events, and in the end the connection.
+    fn relieve(&mut self, form: &WireForm, budget: usize, pushed: &mut Pushed) {
+        pushed.conflated = self.drop_superseded(form);
+        if self.bytes > budget {
+            pushed.dropped = self.drop_best_effort(form);
+        }
+        if self.bytes > budget {
+            pushed.overflowed = true;
+            self.close(Disconnect::SLOW);
+        }
+    }
+
+    fn drop_superseded(&mut self, form: &WireForm) -> u64 {
+        let mut newest = HashMap::new();
+        let chunks = self.queue.iter().chain(&self.held);
+        for publication in chunks.filter_map(|c| c.flush.as_deref()).flat_map(Flush::publications) {
+            if let Some(key) = key(publication) {
+                newest.insert(key, Arc::as_ptr(publication));
+            }
+        }
+        let newest = newest.into_values().collect::<HashSet<_>>();
+        self.retain(form, |publication| {
+            key(publication).is_none() || newest.contains(&Arc::as_ptr(publication))
+        })
+        .into_iter()
+        .map(|(_, count)| count)
+        .sum()
+    }
+
+    fn drop_best_effort(&mut self, form: &WireForm) -> u64 {
+        let lost = self.retain(form, |publication| {
+            publication.event().guarantee() == Guarantee::AtLeastOnce
+        });
+        let mut total = 0;
+        for (channel, count) in lost {
+            total += count;
+            match self.lost.iter_mut().find(|(known, _)| *known == channel) {
+                Some((_, known)) => *known += count,
+                None => self.lost.push((channel, count)),
+            }
+        }
+        total
+    }
+
+    /// Keeps the publications that `keep` wants in every chunk that is not on the wire yet, and
+    /// says how many each channel lost.
+    fn retain(&mut self, form: &WireForm, keep: impl Fn(&Arc<Publication>) -> bool) -> Vec<(Channel, u64)> {
+        let mut lost = Vec::new();
+        let untouchable = usize::from(self.written > 0);
+        let mut freed = 0;
+        for chunk in self.queue.iter_mut().skip(untouchable).chain(&mut self.held) {
+            let Some(flush) = chunk.flush.as_ref().filter(|flush| flush.yields) else {
+                continue;
+            };
+            let kept = flush.publications().iter().filter(|p| keep(p)).cloned().collect::<Box<[_]>>();
+            let count = flush.publications().len() - kept.len();
+            if count == 0 {
+                continue;
+            }
+            lost.push((flush.channel().clone(), count as u64));
+            freed += chunk.frame.len();
+            // Encoded for this connection alone: it is the one that is behind.
+            chunk.frame = if kept.is_empty() { Bytes::new() } else { form.encode(flush.channel(), &kept) };
+            freed -= chunk.frame.len();
+            chunk.flush = Some(Arc::new(Flush::new(flush.channel().clone(), kept)));
+        }
+        self.bytes -= freed;
+        let mut at = 0;
+        self.queue.retain(|chunk| {
+            at += 1;
+            at <= untouchable || !chunk.frame.is_empty()
+        });
+        self.held.retain(|chunk| !chunk.frame.is_empty());
+        lost
+    }
+}
+
+fn key(publication: &Publication) -> Option<(&Channel, &str)> {
+    let event = publication.event();
+    Some((event.channel(), event.conflation_key()?))
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("chunks", &self.queue.len())
+            .field("bytes", &self.bytes)
+            .field("stalled", &self.stalled)
+            .field("closing", &self.closing)
+            .finish_non_exhaustive()
+    }
+}

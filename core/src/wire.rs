@@ -1,0 +1,150 @@
+//! Wire forms: a codec and a framing, and the frames that all subscribers of one form share.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::channel::Channel;
+use crate::codec::Codec;
+use crate::event::{Guarantee, Publication};
+use crate::framing::Framing;
+
+/// The most wire forms that one node can serve.
+pub(crate) const MAX_FORMS: usize = 16;
+
+/// A dialect on a framing: what makes two connections take the same bytes.
+#[derive(Debug)]
+pub(crate) struct WireForm {
+    /// Its place among the node's forms.
+    pub(crate) index: usize,
+    pub(crate) codec: Arc<dyn Codec>,
+    pub(crate) framing: Arc<dyn Framing>,
+    /// A message larger than this is ended before the next line.
+    pub(crate) message_bytes: usize,
+    ping: OnceLock<Option<Bytes>>,
+}
+
+impl WireForm {
+    pub(crate) fn new(
+        index: usize,
+        codec: Arc<dyn Codec>,
+        framing: Arc<dyn Framing>,
+        message_bytes: usize,
+    ) -> Self {
+        Self { index, codec, framing, message_bytes, ping: OnceLock::new() }
+    }
+
+    pub(crate) fn messages(&self) -> Messages<'_> {
+        Messages {
+            framing: &*self.framing,
+            limit: self.message_bytes,
+            current: Vec::new(),
+            framed: BytesMut::new(),
+        }
+    }
+
+    /// The dialect's ping, the same bytes for everyone; none where the dialect has none.
+    pub(crate) fn ping(&self) -> Option<Bytes> {
+        self.ping
+            .get_or_init(|| {
+                let mut messages = self.messages();
+                self.codec.ping(&mut messages);
+                messages.finish()
+            })
+            .clone()
+    }
+
+    pub(crate) fn encode(&self, channel: &Channel, publications: &[Arc<Publication>]) -> Bytes {
+        let mut messages = self.messages();
+        self.codec.publications(channel, publications, &mut messages);
+        messages.finish().unwrap_or_default()
+    }
+}
+
+/// Where a codec writes: messages that are framed as they end and lie one behind the other in one
+/// buffer, so that they leave in one write.
+#[derive(Debug)]
+pub struct Messages<'a> {
+    framing: &'a dyn Framing,
+    limit: usize,
+    current: Vec<u8>,
+    framed: BytesMut,
+}
+
+impl Messages<'_> {
+    /// The message being written.
+    pub fn current(&mut self) -> &mut Vec<u8> {
+        &mut self.current
+    }
+
+    /// Whether the current message is as large as a message should be; dialects that can, end it
+    /// and go on in the next.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.current.len() >= self.limit
+    }
+
+    /// Frames the current message and begins the next. Does nothing while it is empty.
+    pub fn end_message(&mut self) {
+        if !self.current.is_empty() {
+            self.framing.frame(&self.current, &mut self.framed);
+            self.current.clear();
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Option<Bytes> {
+        self.end_message();
+        (!self.framed.is_empty()).then(|| self.framed.freeze())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.framed.len() + self.current.len()
+    }
+}
+
+/// Events of one channel that go out together, and the frames made of them, each made when the
+/// first subscriber of its form needs it.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    channel: Channel,
+    publications: Box<[Arc<Publication>]>,
+    frames: [OnceLock<Bytes>; MAX_FORMS],
+    /// How many publications there are of each priority.
+    pub(crate) counts: [u32; 3],
+    /// Whether a subscriber that is behind may lose any of them.
+    pub(crate) yields: bool,
+}
+
+impl Flush {
+    pub(crate) fn new(channel: Channel, publications: Box<[Arc<Publication>]>) -> Self {
+        let mut counts = [0; 3];
+        for publication in &publications {
+            counts[publication.event().priority() as usize] += 1;
+        }
+        Self {
+            channel,
+            yields: publications.iter().any(|p| yields(p)),
+            publications,
+            frames: [const { OnceLock::new() }; MAX_FORMS],
+            counts,
+        }
+    }
+
+    pub(crate) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    pub(crate) fn publications(&self) -> &[Arc<Publication>] {
+        &self.publications
+    }
+
+    pub(crate) fn frame(&self, form: &WireForm) -> &Bytes {
+        self.frames[form.index].get_or_init(|| form.encode(&self.channel, &self.publications))
+    }
+}
+
+/// Whether a subscriber that is behind may lose the publication.
+pub(crate) fn yields(publication: &Publication) -> bool {
+    let event = publication.event();
+    event.conflation_key().is_some() || event.guarantee() != Guarantee::AtLeastOnce
+}

@@ -1,0 +1,7 @@
+//! What the example servers share: flags, start-up, the way down; and each platform's event set.
+
+pub mod demo;
+pub mod mechamap;
+pub mod platform;
+pub mod serve;
+pub mod tokens;

@@ -1,0 +1,168 @@
+//! From the command line to a running server, and down again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use fanfare::auth::jwt::JwtKey;
+use fanfare::{Config, Node};
+use fanfare_transports::{Server, Service};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::demo;
+use crate::platform::Platform;
+use crate::tokens::{demo_token, random_secret};
+
+/// Seconds; from a socket that is written at once to one that waited for a low-priority flush.
+const LATENCY_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const FLUSH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+#[derive(Debug, Parser)]
+#[command(version, about = "Serves the platform's events in real time")]
+struct Flags {
+    /// Address to listen on; port 0 picks a free one
+    #[arg(long, env = "FANFARE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// HS256 secret of client tokens; a random one is printed where none is given
+    #[arg(long, env = "FANFARE_JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
+    jwt_secret: Option<String>,
+    /// Bearer key of the server API; a random one is printed where none is given
+    #[arg(long, env = "FANFARE_API_KEY", value_name = "KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Publish a lifelike stream of the platform's events, this many a second
+    #[arg(long, value_name = "RATE", value_parser = demo_rate)]
+    demo: Option<f64>,
+    /// TOML file with the server's numbers and channel policies
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Browser origin that may connect besides the server's own; may be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+}
+
+fn demo_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
+        _ => Err("a rate is a number of events a second, above 0 and up to 100000".to_owned()),
+    }
+}
+
+/// Runs a platform's server until it is told to stop. Exit code 2 stands for a bad flag or
+/// configuration.
+#[must_use]
+pub fn run<P: Platform>() -> ExitCode {
+    let flags = Flags::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&format!("cannot start: {error}")),
+    };
+    match runtime.block_on(serve::<P>(flags)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => refuse(&sentence),
+    }
+}
+
+fn refuse(sentence: &str) -> ExitCode {
+    eprintln!("error: {sentence}");
+    ExitCode::from(2)
+}
+
+async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
+    let metrics = install_metrics()?;
+    let config = config::<P>(&flags)?;
+    let secret = flags.jwt_secret.clone().unwrap_or_else(random_secret);
+    let api_key = flags.api_key.clone().unwrap_or_else(random_secret);
+    let node = Node::builder()
+        .config(config)
+        .jwt(JwtKey::Hs256(secret.as_bytes()))
+        .map_err(causes)?
+        .authorizer(P::authorizer())
+        .catalog(P::catalog())
+        .start()
+        .await
+        .map_err(causes)?;
+    let rendering = metrics.clone();
+    let mut service = Service::builder(node.clone())
+        .api_key(&*api_key)
+        .page(P::PAGE)
+        .metrics(move || rendering.render());
+    for origin in &flags.allow_origin {
+        service = service.allow_origin(origin);
+    }
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let server = Server::bind(flags.listen, service.build())
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", flags.listen))?;
+    let address = server.local_addr().map_err(|error| error.to_string())?;
+    print_credentials::<P>(&flags, address, &secret, &api_key)?;
+    println!("listening on http://{address}");
+    if let Some(rate) = flags.demo {
+        tokio::spawn(demo::run::<P>(node, rate));
+    }
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            metrics.run_upkeep();
+        }
+    });
+    server
+        .serve(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        })
+        .await;
+    Ok(())
+}
+
+fn config<P: Platform>(flags: &Flags) -> Result<Config, String> {
+    let Some(path) = &flags.config else { return Ok(P::config()) };
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What was made up because no flag said it, so that the server can be tried at once.
+fn print_credentials<P: Platform>(flags: &Flags, address: SocketAddr, secret: &str, api_key: &str) -> Result<(), String> {
+    if flags.jwt_secret.is_none() {
+        println!("jwt secret: {secret}");
+        let token = demo_token(secret).map_err(causes)?;
+        println!("demo token (user 1, a day): {token}");
+        println!("live page of {}: http://{address}/#token={token}&key={api_key}", P::NAME);
+    }
+    if flags.api_key.is_none() {
+        println!("api key: {api_key}");
+    }
+    Ok(())
+}
+
+fn install_metrics() -> Result<PrometheusHandle, String> {
+    use metrics_exporter_prometheus::Matcher;
+    PrometheusBuilder::new()
+        .set_buckets(LATENCY_BUCKETS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full("fanfare_flush_events".to_owned()), FLUSH_BUCKETS))
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| format!("metrics: {error}"))
+}
+
+/// An error with everything that caused it, in one sentence.
+fn causes(error: impl std::error::Error) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        sentence.push_str(": ");
+        sentence.push_str(&error.to_string());
+        cause = error.source();
+    }
+    sentence
+}

@@ -1,0 +1,255 @@
+//! The node's HTTP face.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use fanfare::codec::centrifuge::Centrifuge;
+use fanfare::{Action, Error, ErrorKind, Identity, Node, Opening, metrics};
+use http::{HeaderValue, Method, Request, Response, header};
+
+use crate::Body;
+use crate::health::Health;
+use crate::origin::AllowedOrigins;
+use crate::publish::publish;
+use crate::refusal::{refusal, unauthenticated};
+use crate::request::{bearer, channels, handshake};
+use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
+
+/// Serves a node over HTTP. Cloning costs a reference count.
+///
+/// | request | answer |
+/// |---|---|
+/// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=` |
+/// | `POST /publish` | publishes envelopes, with the API key |
+/// | `GET /health`, `GET /ready` | probes |
+/// | `GET /metrics` | what [`ServiceBuilder::metrics`] renders |
+/// | `GET /` | the page of [`ServiceBuilder::page`] |
+#[derive(Clone, Debug)]
+pub struct Service(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    node: Node,
+    api_key: Option<String>,
+    origins: AllowedOrigins,
+    page: Option<&'static str>,
+    metrics: Option<Metrics>,
+    health: Health,
+    codec: Arc<Centrifuge>,
+    framing: Arc<WebSocketFraming>,
+}
+
+/// Chooses what a [`Service`] offers besides the WebSocket and the probes.
+#[derive(Debug)]
+#[must_use]
+pub struct ServiceBuilder(Inner);
+
+struct Metrics(Box<dyn Fn() -> String + Send + Sync>);
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl ServiceBuilder {
+    /// Opens the server API to whoever brings this key. Without one it answers 401.
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.0.api_key = Some(key.into());
+        self
+    }
+
+    /// Lets browsers connect from pages of `origin`, `https://app.example.org` for instance,
+    /// besides those of the server's own origin.
+    pub fn allow_origin(mut self, origin: &str) -> Self {
+        self.0.origins.add(origin);
+        self
+    }
+
+    /// Serves an HTML page at `/`.
+    pub fn page(mut self, html: &'static str) -> Self {
+        self.0.page = Some(html);
+        self
+    }
+
+    /// Serves what `render` gives, in the text format of Prometheus, at `/metrics`.
+    pub fn metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.0.metrics = Some(Metrics(Box::new(render)));
+        self
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn build(self) -> Service {
+        Service(Arc::new(self.0))
+    }
+}
+
+impl Service {
+    /// A service for a node, with probes and the WebSocket.
+    pub fn builder(node: Node) -> ServiceBuilder {
+        ServiceBuilder(Inner {
+            node,
+            api_key: None,
+            origins: AllowedOrigins::default(),
+            page: None,
+            metrics: None,
+            health: Health::default(),
+            codec: Arc::new(Centrifuge),
+            framing: Arc::new(WebSocketFraming),
+        })
+    }
+
+    /// The node that is served.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.0.node
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for Service
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let inner = self.0.clone();
+        Box::pin(async move { Ok(inner.answer(request).await.unwrap_or_else(|error| refusal(&error))) })
+    }
+}
+
+impl Inner {
+    async fn answer<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/ws") => self.websocket(request).await,
+            (&Method::POST, "/publish") => {
+                self.check_api_key(&request)?;
+                publish(&self.node, request.into_body()).await
+            }
+            (&Method::GET, "/health") => Ok(self.health.health(&self.node)),
+            (&Method::GET, "/ready") => Ok(Health::ready(&self.node)),
+            (&Method::GET, "/metrics") => match &self.metrics {
+                Some(Metrics(render)) => Ok(text("text/plain; version=0.0.4; charset=utf-8", render())),
+                None => Err(not_found()),
+            },
+            (&Method::GET, "/") => match self.page {
+                Some(page) => Ok(text("text/html; charset=utf-8", page)),
+                None => Err(not_found()),
+            },
+            (method, "/ws" | "/publish" | "/health" | "/ready" | "/metrics" | "/") => {
+                let message = format!("{method} is not for this path");
+                Err(Error::new(ErrorKind::BadRequest, message))
+            }
+            _ => Err(not_found()),
+        }
+    }
+
+    fn check_api_key<B>(&self, request: &Request<B>) -> Result<(), Error> {
+        let given = bearer(request.headers()).unwrap_or_default();
+        let right = self.api_key.as_deref().is_some_and(|key| same(key.as_bytes(), given.as_bytes()));
+        if right {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unauthorized, "the server API needs its key as bearer token"))
+    }
+
+    async fn websocket<B>(&self, request: Request<B>) -> Result<Response<Body>, Error> {
+        if !self.origins.allow(request.uri(), request.headers()) {
+            metrics::connection_rejected("origin");
+            return Err(Error::new(ErrorKind::PermissionDenied, "this origin may not connect"));
+        }
+        if !is_upgrade(&request) {
+            metrics::connection_rejected("bad_request");
+            return Err(no_handshake());
+        }
+        let (parts, body) = request.into_parts();
+        let channels = channels(&parts)?;
+        let handshake = handshake(&parts);
+        let identity = self.recognize(&handshake).await?;
+        if let Some(identity) = &identity {
+            if let Err(error) = self.node.has_room_for(&identity.user) {
+                metrics::connection_rejected("connection_limit");
+                return Err(error);
+            }
+            for channel in &channels {
+                self.node.authorize(identity, Action::Subscribe(channel)).await?;
+            }
+        }
+        let mut request = Request::from_parts(parts, body);
+        let open = || {
+            self.node
+                .open(Opening {
+                    transport: "websocket",
+                    codec: self.codec.clone(),
+                    framing: self.framing.clone(),
+                    handshake,
+                    identity,
+                    channels,
+                })
+                .map_err(|disconnect| {
+                    let kind = if disconnect == fanfare::Disconnect::SHUTDOWN {
+                        ErrorKind::Unavailable
+                    } else {
+                        ErrorKind::LimitExceeded
+                    };
+                    let error = Error::new(kind, disconnect.reason().to_owned());
+                    refusal(&error.retry_after(std::time::Duration::from_secs(5)))
+                })
+        };
+        match upgrade(&mut request, self.node.config().limits.message, open) {
+            Some(Ok(response) | Err(response)) => Ok(response),
+            None => Err(no_handshake()),
+        }
+    }
+
+    /// Who the client is, where its token came with the request; where none did it has time to say
+    /// so in its dialect.
+    async fn recognize(&self, handshake: &fanfare::Handshake) -> Result<Option<Identity>, Error> {
+        if handshake.token.is_none() {
+            return Ok(None);
+        }
+        match self.node.authenticate(None, handshake).await {
+            Ok(identity) => Ok(Some(identity)),
+            Err(error) => {
+                metrics::connection_rejected("auth_failed");
+                Err(unauthenticated(&error))
+            }
+        }
+    }
+}
+
+fn text(kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn no_handshake() -> Error {
+    Error::new(ErrorKind::BadRequest, "this path is for WebSocket handshakes (RFC 6455, version 13)")
+}
+
+fn not_found() -> Error {
+    Error::new(ErrorKind::MethodNotFound, "nothing is here")
+}
+
+/// Compares in a time that depends on the lengths alone, so that a key cannot be guessed byte by
+/// byte.
+fn same(key: &[u8], given: &[u8]) -> bool {
+    key.len() == given.len() && key.iter().zip(given).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}

@@ -1,0 +1,243 @@
+//! WebSocket (RFC 6455) as a transport.
+
+pub mod close;
+pub mod frame;
+mod tcp;
+mod upgrade;
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use fanfare::{Batch, Disconnect, Framing, Session, Transport};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+use self::frame::{DataOpcode, Decoder, Message, close_frame, header, pong_frame};
+use self::tcp::serve_tcp;
+pub(crate) use self::upgrade::{is_upgrade, upgrade};
+
+/// Bytes read at once, into a buffer that all connections of a thread share.
+const READ_BYTES: usize = 16 << 10;
+/// How long a socket may take to accept what waits when its connection ends, and then to answer the
+/// close frame.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// A pong is left out for a client that has this much unread: it asks without reading.
+const PONG_UNREAD: usize = 64 << 10;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+/// A message as one unmasked text frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WebSocketFraming;
+
+impl Framing for WebSocketFraming {
+    fn name(&self) -> &'static str {
+        "websocket-text"
+    }
+
+    fn frame(&self, message: &[u8], out: &mut BytesMut) {
+        out.extend_from_slice(&header(DataOpcode::Text, message.len()));
+        out.extend_from_slice(message);
+    }
+}
+
+/// A WebSocket after its handshake.
+///
+/// A bare TCP stream is lent to the node, which then writes to it without waking the connection's
+/// task; any other stream is written by the task.
+#[derive(Debug)]
+pub struct WebSocket<S> {
+    stream: S,
+    early: Bytes,
+    max_message: usize,
+}
+
+impl<S> WebSocket<S> {
+    /// A WebSocket on a stream, with what was read behind the handshake (`early`), that takes
+    /// client messages of at most `max_message` bytes.
+    pub fn new(stream: S, early: Bytes, max_message: usize) -> Self {
+        Self { stream, early, max_message }
+    }
+}
+
+impl WebSocket<TcpStream> {
+    /// Serves with the stream lent to the node; [`Transport::serve`] leaves writing to the task.
+    pub fn serve_lent(self, session: Session) -> impl Future<Output = Disconnect> + Send {
+        serve_tcp(self, session)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport for WebSocket<S> {
+    async fn serve(self, session: Session) -> Disconnect {
+        let (read, mut write) = tokio::io::split(self.stream);
+        let mut source = Stream(read);
+        let outbound = session.outbound();
+        let mut end = {
+            let reading = pin!(read_messages(&mut source, self.early, self.max_message, session));
+            let writing = async {
+                let mut batch = Batch::default();
+                loop {
+                    if let Err(disconnect) = outbound.next_batch(&mut batch).await {
+                        return End::disconnect(disconnect);
+                    }
+                    if write.write_all_buf(&mut batch).await.is_err() || write.flush().await.is_err() {
+                        return End::gone();
+                    }
+                }
+            };
+            let mut writing = pin!(writing);
+            let end = tokio::select! {
+                end = reading => end,
+                end = &mut writing => end,
+            };
+            if end.replies_first {
+                // The reading half is over and took the session along; the queue is still there.
+                let _ = tokio::time::timeout(CLOSE_WITHIN, writing).await;
+            }
+            end
+        };
+        if let Some(frame) = end.frame.take() {
+            let closing = async {
+                write.write_all(&frame).await?;
+                write.flush().await?;
+                write.shutdown().await?;
+                drain(&mut source).await
+            };
+            let _ = tokio::time::timeout(CLOSE_WITHIN, closing).await;
+        }
+        end.disconnect
+    }
+}
+
+/// How a connection ends.
+#[derive(Debug)]
+struct End {
+    disconnect: Disconnect,
+    /// The close frame to send; none where the socket is gone.
+    frame: Option<Bytes>,
+    /// Whether what is queued still has to leave before it.
+    replies_first: bool,
+}
+
+impl End {
+    /// By the server's will.
+    fn disconnect(disconnect: Disconnect) -> Self {
+        let frame = close_frame(disconnect.code(), disconnect.reason());
+        Self { disconnect, frame: Some(frame), replies_first: false }
+    }
+
+    /// By the client's will, or by its breach of the WebSocket protocol.
+    fn closed(code: u16, reason: &str) -> Self {
+        Self {
+            disconnect: Disconnect::CONNECTION_CLOSED,
+            frame: Some(close_frame(code, reason)),
+            replies_first: false,
+        }
+    }
+
+    /// Without a word.
+    fn gone() -> Self {
+        Self { disconnect: Disconnect::CONNECTION_CLOSED, frame: None, replies_first: false }
+    }
+}
+
+/// Where bytes come from.
+trait Source {
+    fn poll_fill(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+}
+
+struct Stream<R>(R);
+
+impl<R: AsyncRead + Unpin> Source for Stream<R> {
+    fn poll_fill(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut self.0).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+}
+
+/// Feeds the session until the client, or the session, has had enough.
+async fn read_messages(
+    source: &mut impl Source,
+    mut early: Bytes,
+    max_message: usize,
+    mut session: Session,
+) -> End {
+    let mut decoder = Decoder::new(max_message);
+    let outbound = session.outbound();
+    loop {
+        let messages = if early.is_empty() {
+            std::future::poll_fn(|context| poll_messages(context, source, &mut decoder)).await
+        } else {
+            let mut early = BytesMut::from(std::mem::take(&mut early));
+            Ok(decode(&mut decoder, &mut early))
+        };
+        let Ok((messages, error)) = messages else {
+            return End::gone();
+        };
+        for message in messages {
+            match message {
+                Message::Text(text) => {
+                    // Boxed, so that an idle connection does not hold room for it.
+                    if let Err(disconnect) = Box::pin(session.receive(text.as_bytes())).await {
+                        outbound.close(disconnect.clone());
+                        return End { replies_first: true, ..End::disconnect(disconnect) };
+                    }
+                }
+                Message::Binary(_) => return End::disconnect(Disconnect::BAD_REQUEST),
+                Message::Ping(payload) if outbound.queued() < PONG_UNREAD => outbound.send(pong_frame(&payload)),
+                Message::Ping(_) | Message::Pong(_) => {}
+                Message::Close(Some(close)) => return End::closed(close.code, &close.reason),
+                Message::Close(None) => return End::closed(close::NO_STATUS, ""),
+            }
+        }
+        if let Some(error) = error {
+            return End::closed(error.close_code(), &error.to_string());
+        }
+    }
+}
+
+type Decoded = (Vec<Message<'static>>, Option<frame::ProtocolError>);
+
+/// Reads once and decodes what came. The buffer is the thread's, so a connection that waits holds
+/// none.
+fn poll_messages(context: &mut Context<'_>, source: &mut impl Source, decoder: &mut Decoder) -> Poll<io::Result<Decoded>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let count = ready!(source.poll_fill(context, scratch))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Poll::Ready(Ok(decode(decoder, &mut scratch[..count])))
+    })
+}
+
+fn decode(decoder: &mut Decoder, mut input: &mut [u8]) -> Decoded {
+    let mut messages = Vec::new();
+    loop {
+        match decoder.decode(&mut input) {
+            Ok(Some(message)) => messages.push(message.into_owned()),
+            Ok(None) => return (messages, None),
+            Err(error) => return (messages, Some(error)),
+        }
+    }
+}
+
+/// Reads on until the client has seen the end. A socket closed with unread bytes is reset, which
+/// can take the close frame away from the client.
+async fn drain(source: &mut impl Source) -> io::Result<()> {
+    loop {
+        let count = std::future::poll_fn(|context| {
+            SCRATCH.with_borrow_mut(|scratch| source.poll_fill(context, scratch))
+        })
+        .await?;
+        if count == 0 {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! WebSockets on bare TCP streams: the node writes, the task reads.
+
+use std::io::{self, IoSlice};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use fanfare::{DirectWrite, Disconnect, Session};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{CLOSE_WITHIN, End, Source, WebSocket, drain, read_messages};
+
+/// The node's hand on a socket.
+struct Lent(Arc<TcpStream>);
+
+impl DirectWrite for Lent {
+    fn try_write(&self, frames: &[IoSlice<'_>]) -> io::Result<usize> {
+        match frames {
+            [frame] => self.0.try_write(frame),
+            frames => self.0.try_write_vectored(frames),
+        }
+    }
+}
+
+impl Source for &TcpStream {
+    fn poll_fill(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_read_ready(context))?;
+            match self.try_read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+pub(super) async fn serve_tcp(socket: WebSocket<TcpStream>, session: Session) -> Disconnect {
+    let WebSocket { stream, early, max_message } = socket;
+    let stream = Arc::new(stream);
+    let outbound = session.outbound();
+    outbound.lend(Lent(stream.clone()));
+    let end = {
+        let mut source = &*stream;
+        let reading = pin!(read_messages(&mut source, early, max_message, session));
+        let mut driving = pin!(outbound.drive(|| writable(&stream)));
+        tokio::select! {
+            end = reading => end,
+            disconnect = driving.as_mut() => End::disconnect(disconnect),
+        }
+    };
+    Box::pin(close(&stream, &outbound, end)).await
+}
+
+async fn writable(stream: &TcpStream) {
+    // An error shows in the write that follows.
+    let _ = stream.writable().await;
+}
+
+async fn close(stream: &TcpStream, outbound: &fanfare::Outbound, end: End) -> Disconnect {
+    if end.replies_first {
+        let _ = timeout(CLOSE_WITHIN, outbound.drive(|| writable(stream))).await;
+    }
+    if let Some(mut frame) = end.frame {
+        let closing = async {
+            write_all(stream, &mut frame).await?;
+            drain(&mut &*stream).await
+        };
+        let _ = timeout(CLOSE_WITHIN, closing).await;
+    }
+    end.disconnect
+}
+
+async fn write_all(stream: &TcpStream, frame: &mut Bytes) -> io::Result<()> {
+    while frame.has_remaining() {
+        stream.writable().await?;
+        match stream.try_write(frame) {
+            Ok(count) => frame.advance(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
