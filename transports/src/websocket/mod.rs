@@ -62,6 +62,8 @@ impl<S> WebSocket<S> {
     /// A WebSocket on a stream, with what was read behind the handshake (`early`), that takes
     /// client messages of at most `max_message` bytes.
     pub fn new(stream: S, early: Bytes, max_message: usize) -> Self {
+        // Even an empty slice would keep the server's whole read buffer for as long as it lives.
+        let early = if early.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(&early) };
         Self { stream, early, max_message }
     }
 }
