@@ -42,9 +42,16 @@ impl Identity {
     /// would reach into the channels of user `a`.
     pub fn new(user: &str) -> Result<Self, AuthError> {
         if !Channel::is_segment(user) {
-            return Err(AuthError::Invalid("the user id is not of A-Z a-z 0-9 _ - :".into()));
+            return Err(AuthError::Invalid(
+                "the user id is not of A-Z a-z 0-9 _ - :".into(),
+            ));
         }
-        Ok(Self { user: user.into(), roles: Vec::new(), channels: Vec::new(), expires_at: None })
+        Ok(Self {
+            user: user.into(),
+            roles: Vec::new(),
+            channels: Vec::new(),
+            expires_at: None,
+        })
     }
 
     /// Whether the user has a role.
@@ -56,7 +63,10 @@ impl Identity {
     /// Whole seconds until the identity ends; none if it does not.
     #[must_use]
     pub fn ttl(&self) -> Option<u32> {
-        let left = self.expires_at?.duration_since(SystemTime::now()).unwrap_or_default();
+        let left = self
+            .expires_at?
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
         // Rounded up: a client that refreshes when the time is over must not come too early.
         Some(u32::try_from(left.as_secs()).map_or(u32::MAX, |seconds| seconds.saturating_add(1)))
     }
@@ -124,6 +134,19 @@ pub enum Action<'a> {
     Presence(&'a Channel),
 }
 
+impl<'a> Action<'a> {
+    /// The channel that it concerns.
+    #[must_use]
+    pub const fn channel(&self) -> &'a Channel {
+        match self {
+            Self::Subscribe(channel)
+            | Self::Publish(channel, _)
+            | Self::History(channel)
+            | Self::Presence(channel) => channel,
+        }
+    }
+}
+
 /// Decides what clients may do.
 pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
     /// Lets the action happen, or refuses it.
@@ -131,7 +154,11 @@ pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The refusal that the client gets, usually of kind
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied).
-    fn authorize<'a>(&'a self, identity: &'a Identity, action: Action<'a>) -> BoxFuture<'a, Result<(), Error>>;
+    fn authorize<'a>(
+        &'a self,
+        identity: &'a Identity,
+        action: Action<'a>,
+    ) -> BoxFuture<'a, Result<(), Error>>;
 }
 
 /// Lets everyone subscribe to everything but others' `user.{id}` channels, and publish nothing.
@@ -141,15 +168,19 @@ pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
 pub struct OwnUserChannels;
 
 impl Authorizer for OwnUserChannels {
-    fn authorize<'a>(&'a self, identity: &'a Identity, action: Action<'a>) -> BoxFuture<'a, Result<(), Error>> {
-        let allowed = match action {
-            Action::Publish(..) => false,
-            Action::Subscribe(channel) | Action::History(channel) | Action::Presence(channel) => {
-                let mut segments = channel.segments();
-                segments.next() != Some("user") || segments.next() == Some(&identity.user)
-            }
+    fn authorize<'a>(
+        &'a self,
+        identity: &'a Identity,
+        action: Action<'a>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let mut segments = action.channel().segments();
+        let allowed = !matches!(action, Action::Publish(..))
+            && (segments.next() != Some("user") || segments.next() == Some(&identity.user));
+        let result = if allowed {
+            Ok(())
+        } else {
+            Err(crate::ErrorKind::PermissionDenied.into())
         };
-        let result = if allowed { Ok(()) } else { Err(crate::ErrorKind::PermissionDenied.into()) };
         Box::pin(std::future::ready(result))
     }
 }

@@ -92,8 +92,14 @@ pub enum BrokerErrorKind {
 
 impl BrokerError {
     /// Wraps what the client of the broker said.
-    pub fn new(kind: BrokerErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind, source: source.into() }
+    pub fn new(
+        kind: BrokerErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            source: source.into(),
+        }
     }
 
     /// The kind, to match on.

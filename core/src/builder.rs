@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::BoxFuture;
 use crate::auth::jwt::{Jwt, JwtKey, JwtKeyError};
 use crate::auth::{AuthError, Authenticator, Authorizer, Handshake, Identity, OwnUserChannels};
 use crate::broker::{self, Broker, BrokerError};
@@ -10,7 +11,6 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::history::{self, HistoryStore};
 use crate::node::Node;
-use crate::BoxFuture;
 
 /// Chooses the parts of a [`Node`]. Everything has a default that needs nothing else installed; only
 /// clients are not let in until an authenticator says whom.

@@ -59,7 +59,10 @@ impl Catalog {
     pub fn new(envelope: Envelope, channels: &[&str], is_id: fn(&str) -> bool) -> Self {
         Self {
             envelope,
-            channels: channels.iter().map(|pattern| ChannelPattern::new(pattern, is_id)).collect(),
+            channels: channels
+                .iter()
+                .map(|pattern| ChannelPattern::new(pattern, is_id))
+                .collect(),
             events: BTreeMap::new(),
         }
     }
@@ -71,11 +74,17 @@ impl Catalog {
     #[must_use]
     pub fn with<T: TypedEvent>(mut self) -> Self {
         let patterns = T::CHANNELS.iter().map(|pattern| {
-            let known = self.channels.iter().find(|known| known.has_shape_of(pattern));
-            let known = known.unwrap_or_else(|| panic!("{}: {pattern} is no channel of the platform", T::NAME));
+            let known = self
+                .channels
+                .iter()
+                .find(|known| known.has_shape_of(pattern));
+            let known = known
+                .unwrap_or_else(|| panic!("{}: {pattern} is no channel of the platform", T::NAME));
             known.clone()
         });
-        let taken = self.events.insert(T::NAME, EventType::new::<T>(patterns.collect()));
+        let taken = self
+            .events
+            .insert(T::NAME, EventType::new::<T>(patterns.collect()));
         assert!(taken.is_none(), "{} is in the catalog already", T::NAME);
         self
     }
@@ -88,7 +97,9 @@ impl Catalog {
     /// Whether the platform knows a channel.
     #[must_use]
     pub fn knows(&self, channel: &Channel) -> bool {
-        self.channels.iter().any(|pattern| pattern.matches(channel).is_some())
+        self.channels
+            .iter()
+            .any(|pattern| pattern.matches(channel).is_some())
     }
 
     /// Reads one envelope, or an array of them, as the server API takes it.
@@ -98,12 +109,18 @@ impl Catalog {
     /// [`TooLarge`](ErrorKind::TooLarge) over [`Limits::envelope`];
     /// [`InvalidEvent`](ErrorKind::InvalidEvent) with every problem found, by path.
     pub fn read_from_server(&self, body: &[u8], limits: &Limits) -> Result<Vec<Admitted>, Error> {
-        let not_json = |error| Error::new(ErrorKind::BadRequest, format!("the body is not JSON: {error}"));
+        let not_json = |error| {
+            Error::new(
+                ErrorKind::BadRequest,
+                format!("the body is not JSON: {error}"),
+            )
+        };
         let whole = serde_json::from_slice::<&RawValue>(body).map_err(not_json)?;
         match whole.get().as_bytes().first() {
             Some(b'{') => Ok(vec![self.read(whole, None, limits)?]),
             Some(b'[') => {
-                let envelopes = serde_json::from_str::<Vec<&RawValue>>(whole.get()).map_err(not_json)?;
+                let envelopes =
+                    serde_json::from_str::<Vec<&RawValue>>(whole.get()).map_err(not_json)?;
                 self.read_batch(&envelopes, limits)
             }
             _ => Err(no_envelope()),
@@ -112,10 +129,17 @@ impl Catalog {
 
     fn read_batch(&self, envelopes: &[&RawValue], limits: &Limits) -> Result<Vec<Admitted>, Error> {
         if envelopes.is_empty() || envelopes.len() > limits.batch {
-            let message = format!("a batch has 1 to {} envelopes, not {}", limits.batch, envelopes.len());
+            let message = format!(
+                "a batch has 1 to {} envelopes, not {}",
+                limits.batch,
+                envelopes.len()
+            );
             return Err(Error::new(ErrorKind::BadRequest, message));
         }
-        if envelopes.iter().any(|envelope| !envelope.get().starts_with('{')) {
+        if envelopes
+            .iter()
+            .any(|envelope| !envelope.get().starts_with('{'))
+        {
             return Err(no_envelope());
         }
         let mut admitted = Vec::with_capacity(envelopes.len());
@@ -123,18 +147,36 @@ impl Catalog {
         for (at, envelope) in envelopes.iter().enumerate() {
             match self.read(envelope, Some(at), limits) {
                 Ok(read) => admitted.push(read),
-                Err(error) if error.kind() == ErrorKind::InvalidEvent => problems.extend_from_slice(error.problems()),
+                Err(error) if error.kind() == ErrorKind::InvalidEvent => {
+                    problems.extend_from_slice(error.problems());
+                }
                 Err(error) => return Err(error),
             }
         }
-        if problems.is_empty() { Ok(admitted) } else { Err(Error::invalid_event(problems)) }
+        if problems.is_empty() {
+            Ok(admitted)
+        } else {
+            Err(Error::invalid_event(problems))
+        }
     }
 
-    fn read(&self, envelope: &RawValue, at: Option<usize>, limits: &Limits) -> Result<Admitted, Error> {
+    fn read(
+        &self,
+        envelope: &RawValue,
+        at: Option<usize>,
+        limits: &Limits,
+    ) -> Result<Admitted, Error> {
         let json = envelope.get();
         if json.len() > limits.envelope {
-            let whose = at.map_or_else(|| "the envelope".to_owned(), |at| format!("envelope [{at}]"));
-            let message = format!("{whose} has {} bytes, at most {} are allowed", json.len(), limits.envelope);
+            let whose = at.map_or_else(
+                || "the envelope".to_owned(),
+                |at| format!("envelope [{at}]"),
+            );
+            let message = format!(
+                "{whose} has {} bytes, at most {} are allowed",
+                json.len(),
+                limits.envelope
+            );
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         let invalid = |mut problems: Vec<Problem>| {
@@ -158,20 +200,38 @@ impl Catalog {
             Err(problems) => (Reading::default(), problems),
         };
         let channel = if problems.is_empty() {
-            self.channel(draft, event_type, &reading).map_err(|problem| problems.push(problem)).ok()
+            self.channel(draft, event_type, &reading)
+                .map_err(|problem| problems.push(problem))
+                .ok()
         } else {
             None
         };
-        let priority = draft.priority().map_err(|problem| problems.push(problem)).ok().flatten();
+        let priority = draft
+            .priority()
+            .map_err(|problem| problems.push(problem))
+            .ok()
+            .flatten();
         let (Some(channel), true) = (channel, problems.is_empty()) else {
             return Err(problems);
         };
         let priority = priority.unwrap_or(event_type.priority);
         let id = Uuid::now_v7().to_string();
-        let (id, payload) = self.envelope.complete(draft, &Fill { id: &id, channel: &channel, priority });
+        let (id, payload) = self.envelope.complete(
+            draft,
+            &Fill {
+                id: &id,
+                channel: &channel,
+                priority,
+            },
+        );
         Ok(Admitted {
             id,
-            event: event_type.event(channel, priority, payload, reading.conflation_key.as_deref()),
+            event: event_type.event(
+                channel,
+                priority,
+                payload,
+                reading.conflation_key.as_deref(),
+            ),
         })
     }
 
@@ -183,23 +243,51 @@ impl Catalog {
     }
 
     /// The channel an event goes to: the explicit one where it fits, else the one its data names.
-    fn channel(&self, draft: &Draft<'_>, event_type: &EventType, reading: &Reading) -> Result<Channel, Problem> {
+    fn channel(
+        &self,
+        draft: &Draft<'_>,
+        event_type: &EventType,
+        reading: &Reading,
+    ) -> Result<Channel, Problem> {
         let path = self.envelope.channel_field();
         let id = reading.channel_id.as_deref();
         let Some(name) = draft.channel()? else {
-            let derived = id.zip(event_type.channels.first()).and_then(|(id, pattern)| pattern.fill(id));
-            return derived
-                .ok_or_else(|| Problem::new(path, "is missing, and the data does not say which channel is meant"));
+            let derived = id
+                .zip(event_type.channels.first())
+                .and_then(|(id, pattern)| pattern.fill(id));
+            return derived.ok_or_else(|| {
+                Problem::new(
+                    path,
+                    "is missing, and the data does not say which channel is meant",
+                )
+            });
         };
         let channel = Channel::new(name).map_err(|error| Problem::new(path, error.to_string()))?;
-        let patterns = if event_type.channels.is_empty() { &self.channels } else { &event_type.channels };
-        let Some(found) = patterns.iter().find_map(|pattern| pattern.matches(&channel)) else {
-            let expected = patterns.iter().map(ChannelPattern::as_str).collect::<Vec<_>>().join(" or ");
-            return Err(Problem::new(path, format!("{channel} is not of the form {expected}")));
+        let patterns = if event_type.channels.is_empty() {
+            &self.channels
+        } else {
+            &event_type.channels
+        };
+        let Some(found) = patterns
+            .iter()
+            .find_map(|pattern| pattern.matches(&channel))
+        else {
+            let expected = patterns
+                .iter()
+                .map(ChannelPattern::as_str)
+                .collect::<Vec<_>>()
+                .join(" or ");
+            return Err(Problem::new(
+                path,
+                format!("{channel} is not of the form {expected}"),
+            ));
         };
         match (id, found) {
             (Some(id), Some(found)) if id != found && !event_type.channels.is_empty() => {
-                Err(Problem::new(path, format!("{channel} is not the channel that the data names, whose id is {id}")))
+                Err(Problem::new(
+                    path,
+                    format!("{channel} is not the channel that the data names, whose id is {id}"),
+                ))
             }
             _ => Ok(channel),
         }
@@ -207,7 +295,13 @@ impl Catalog {
 }
 
 impl EventType {
-    fn event(&self, channel: Channel, priority: Priority, payload: Bytes, key: Option<&str>) -> Event {
+    fn event(
+        &self,
+        channel: Channel,
+        priority: Priority,
+        payload: Bytes,
+        key: Option<&str>,
+    ) -> Event {
         let event = Event::from_compact(channel, self.name.clone(), payload)
             .with_priority(priority)
             .with_guarantee(self.guarantee);
@@ -226,5 +320,8 @@ impl fmt::Debug for Catalog {
 }
 
 fn no_envelope() -> Error {
-    Error::new(ErrorKind::BadRequest, "the body is no envelope and no array of envelopes")
+    Error::new(
+        ErrorKind::BadRequest,
+        "the body is no envelope and no array of envelopes",
+    )
 }

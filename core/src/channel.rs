@@ -113,7 +113,9 @@ impl fmt::Display for ChannelError {
                 f,
                 "channel name has {bytes} bytes, at most {MAX_CHANNEL_BYTES} are allowed"
             ),
-            Self::EmptySegment { at } => write!(f, "channel name has an empty segment at byte {at}"),
+            Self::EmptySegment { at } => {
+                write!(f, "channel name has an empty segment at byte {at}")
+            }
             Self::Character { at, character } => write!(
                 f,
                 "channel name has {character:?} at byte {at}; segments are of A-Z a-z 0-9 _ - :"
@@ -172,12 +174,24 @@ mod tests {
     #[test]
     fn refusals_name_the_rule_and_the_place() {
         assert_eq!(Channel::new(""), Err(ChannelError::Empty));
-        assert_eq!(Channel::new(".a"), Err(ChannelError::EmptySegment { at: 0 }));
-        assert_eq!(Channel::new("a..b"), Err(ChannelError::EmptySegment { at: 2 }));
-        assert_eq!(Channel::new("a."), Err(ChannelError::EmptySegment { at: 2 }));
+        assert_eq!(
+            Channel::new(".a"),
+            Err(ChannelError::EmptySegment { at: 0 })
+        );
+        assert_eq!(
+            Channel::new("a..b"),
+            Err(ChannelError::EmptySegment { at: 2 })
+        );
+        assert_eq!(
+            Channel::new("a."),
+            Err(ChannelError::EmptySegment { at: 2 })
+        );
         assert_eq!(
             Channel::new("user.é"),
-            Err(ChannelError::Character { at: 5, character: 'é' })
+            Err(ChannelError::Character {
+                at: 5,
+                character: 'é'
+            })
         );
         assert_eq!(
             Channel::new(&"a".repeat(256)),
@@ -197,7 +211,7 @@ mod tests {
         fn segments_join_to_the_name(segments in prop::collection::vec("[A-Za-z0-9_:-]{1,8}", 1..6)) {
             let name = segments.join(".");
             let channel = Channel::new(&name).unwrap();
-            prop_assert_eq!(channel.segments().collect::<Vec<_>>(), segments.clone());
+            prop_assert_eq!(channel.segments().collect::<Vec<_>>(), &segments[..]);
             prop_assert_eq!(channel.family(), &segments[0]);
             prop_assert!(segments.iter().all(|s| Channel::is_segment(s)));
         }

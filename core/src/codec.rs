@@ -22,7 +22,12 @@ pub trait Codec: fmt::Debug + Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Writes publications of one channel, in order.
-    fn publications(&self, channel: &Channel, publications: &[Arc<Publication>], messages: &mut Messages<'_>);
+    fn publications(
+        &self,
+        channel: &Channel,
+        publications: &[Arc<Publication>],
+        messages: &mut Messages<'_>,
+    );
 
     /// Writes the answer to one request.
     fn reply(&self, id: u32, reply: Result<&Reply, &Error>, messages: &mut Messages<'_>);

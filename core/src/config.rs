@@ -14,7 +14,7 @@ use crate::history::Retention;
 /// config.limits.connections_per_user = 3;
 /// assert!(config.check().is_ok());
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// How long events wait for company.
@@ -37,21 +37,6 @@ pub struct Config {
     pub workers: usize,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            linger: Linger::default(),
-            limits: Limits::default(),
-            buffers: Buffers::default(),
-            heartbeat: Heartbeat::default(),
-            drain: Drain::default(),
-            history: Retention::default(),
-            channels: BTreeMap::new(),
-            workers: 0,
-        }
-    }
-}
-
 impl Config {
     /// The retention that holds for channels of `family`.
     #[must_use]
@@ -68,16 +53,43 @@ impl Config {
     /// A sentence that names the setting.
     pub fn check(&self) -> Result<(), ConfigError> {
         let rules = [
-            (self.buffers.flush >= self.limits.envelope, "buffers.flush must be at least limits.envelope: an event must fit one flush"),
-            (self.buffers.outbox >= 2 * self.buffers.flush, "buffers.outbox must be at least twice buffers.flush: a flush must fit a waiting connection"),
-            (self.buffers.pending >= self.buffers.flush, "buffers.pending must be at least buffers.flush"),
-            (self.limits.connections_per_user > 0, "limits.connections_per_user must be above 0"),
-            (self.limits.connections > 0, "limits.connections must be above 0"),
+            (
+                self.buffers.flush >= self.limits.envelope,
+                "buffers.flush must be at least limits.envelope: an event must fit one flush",
+            ),
+            (
+                self.buffers.outbox >= 2 * self.buffers.flush,
+                "buffers.outbox must be at least twice buffers.flush: a flush must fit a waiting connection",
+            ),
+            (
+                self.buffers.pending >= self.buffers.flush,
+                "buffers.pending must be at least buffers.flush",
+            ),
+            (
+                self.limits.connections_per_user > 0,
+                "limits.connections_per_user must be above 0",
+            ),
+            (
+                self.limits.connections > 0,
+                "limits.connections must be above 0",
+            ),
             (self.limits.batch > 0, "limits.batch must be above 0"),
-            (self.heartbeat.ping >= Duration::from_secs(1), "heartbeat.ping must be at least 1 s"),
-            (self.heartbeat.pong >= Duration::from_secs(1), "heartbeat.pong must be at least 1 s"),
-            (self.heartbeat.pong < self.heartbeat.ping, "heartbeat.pong must be shorter than heartbeat.ping"),
-            (self.limits.handshake >= Duration::from_secs(1), "limits.handshake must be at least 1 s"),
+            (
+                self.heartbeat.ping >= Duration::from_secs(1),
+                "heartbeat.ping must be at least 1 s",
+            ),
+            (
+                self.heartbeat.pong >= Duration::from_secs(1),
+                "heartbeat.pong must be at least 1 s",
+            ),
+            (
+                self.heartbeat.pong < self.heartbeat.ping,
+                "heartbeat.pong must be shorter than heartbeat.ping",
+            ),
+            (
+                self.limits.handshake >= Duration::from_secs(1),
+                "limits.handshake must be at least 1 s",
+            ),
             (self.drain.batch > 0, "drain.batch must be above 0"),
             (self.workers <= 1024, "workers must be at most 1024"),
         ];
@@ -87,8 +99,13 @@ impl Config {
             ("limits.events_per_node", self.limits.events_per_node),
             ("limits.events_per_session", self.limits.events_per_session),
         ];
-        if let Some((name, _)) = rates.iter().find(|(_, rate)| rate.is_some_and(|rate| !rate.is_possible())) {
-            return Err(ConfigError(format!("{name}: events and seconds must be above 0")));
+        if let Some((name, _)) = rates
+            .iter()
+            .find(|(_, rate)| rate.is_some_and(|rate| !rate.is_possible()))
+        {
+            return Err(ConfigError(format!(
+                "{name}: events and seconds must be above 0"
+            )));
         }
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, sentence)) => Err(ConfigError((*sentence).to_owned())),
@@ -180,9 +197,18 @@ impl Default for Limits {
             head: 16 << 10,
             batch: 1_000,
             handshake: Duration::from_secs(10),
-            events_per_user: Some(Rate { events: 100, per: minute }),
-            events_per_channel: Some(Rate { events: 1_000, per: minute }),
-            events_per_node: Some(Rate { events: 10_000, per: minute }),
+            events_per_user: Some(Rate {
+                events: 100,
+                per: minute,
+            }),
+            events_per_channel: Some(Rate {
+                events: 1_000,
+                per: minute,
+            }),
+            events_per_node: Some(Rate {
+                events: 10_000,
+                per: minute,
+            }),
             events_per_session: None,
         }
     }
@@ -298,11 +324,16 @@ pub(crate) mod seconds {
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(crate) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(value.as_secs_f64())
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "a number of seconds")]
         enum Seconds {
@@ -311,7 +342,9 @@ pub(crate) mod seconds {
         }
         match Seconds::deserialize(deserializer)? {
             Seconds::Whole(seconds) => Ok(Duration::from_secs(seconds)),
-            Seconds::Fraction(seconds) => Duration::try_from_secs_f64(seconds).map_err(D::Error::custom),
+            Seconds::Fraction(seconds) => {
+                Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)
+            }
         }
     }
 }
@@ -329,17 +362,40 @@ mod tests {
     fn a_contradiction_is_named() {
         let mut config = Config::default();
         config.buffers.flush = 1;
-        assert!(config.check().unwrap_err().to_string().starts_with("buffers.flush"));
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .starts_with("buffers.flush")
+        );
         let mut config = Config::default();
-        config.limits.events_per_user = Some(Rate { events: 0, per: Duration::from_secs(1) });
-        assert!(config.check().unwrap_err().to_string().starts_with("limits.events_per_user"));
+        config.limits.events_per_user = Some(Rate {
+            events: 0,
+            per: Duration::from_secs(1),
+        });
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .starts_with("limits.events_per_user")
+        );
     }
 
     #[test]
     fn a_familys_policy_wins_over_the_default() {
         let mut config = Config::default();
-        let kept = Retention { events: 5, ..Retention::default() };
-        config.channels.insert("thread".into(), ChannelPolicy { history: Some(kept.clone()) });
+        let kept = Retention {
+            events: 5,
+            ..Retention::default()
+        };
+        config.channels.insert(
+            "thread".into(),
+            ChannelPolicy {
+                history: Some(kept.clone()),
+            },
+        );
         assert_eq!(config.retention("thread"), &kept);
         assert_eq!(config.retention("forum"), &Retention::default());
     }

@@ -50,15 +50,19 @@ impl Disconnect {
     pub const PERMISSION_DENIED: Self = Self::built_in(3507, "permission denied");
 
     const fn built_in(code: u16, reason: &'static str) -> Self {
-        Self { code, reason: Cow::Borrowed(reason) }
+        Self {
+            code,
+            reason: Cow::Borrowed(reason),
+        }
     }
 
     /// A disconnect of the application's own; none unless `code` is in 4000 to 4999.
     #[must_use]
     pub fn custom(code: u16, reason: impl Into<Cow<'static, str>>) -> Option<Self> {
-        (4000..5000)
-            .contains(&code)
-            .then(|| Self { code, reason: reason.into() })
+        (4000..5000).contains(&code).then(|| Self {
+            code,
+            reason: reason.into(),
+        })
     }
 
     /// The number the client sees, for instance in the WebSocket close frame.

@@ -58,14 +58,22 @@ pub struct Problem {
 impl Problem {
     /// A problem at a path.
     pub fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { path: path.into(), problem: problem.into() }
+        Self {
+            path: path.into(),
+            problem: problem.into(),
+        }
     }
 }
 
 impl Error {
     /// A refusal with a sentence of its own.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), problems: Vec::new(), retry_after: None }
+        Self {
+            kind,
+            message: message.into(),
+            problems: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// An invalid event.
@@ -73,10 +81,18 @@ impl Error {
     pub fn invalid_event(problems: Vec<Problem>) -> Self {
         let message = match &problems[..] {
             [only] => format!("{}: {}", only.path, only.problem),
-            [first, rest @ ..] => format!("{}: {} (and {} more)", first.path, first.problem, rest.len()),
+            [first, rest @ ..] => format!(
+                "{}: {} (and {} more)",
+                first.path,
+                first.problem,
+                rest.len()
+            ),
             [] => "the event is invalid".to_owned(),
         };
-        Self { problems, ..Self::new(ErrorKind::InvalidEvent, message) }
+        Self {
+            problems,
+            ..Self::new(ErrorKind::InvalidEvent, message)
+        }
     }
 
     /// Says when another try makes sense.

@@ -15,7 +15,9 @@ use crate::channel::Channel;
 ///
 /// A priority is a deadline, never a reordering: a channel's waiting events go out together, in
 /// order, when the earliest deadline among them arrives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// At once.
@@ -100,7 +102,9 @@ impl FromStr for Epoch {
         if text.len() != 16 || !text.bytes().all(digits) {
             return Err(EpochError);
         }
-        u64::from_str_radix(text, 16).map(Self).map_err(|_| EpochError)
+        u64::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| EpochError)
     }
 }
 
@@ -145,7 +149,11 @@ impl Event {
     ///
     /// # Errors
     /// [`EventError`] where the payload is not one JSON value.
-    pub fn new(channel: Channel, name: &str, payload: impl Into<Bytes>) -> Result<Self, EventError> {
+    pub fn new(
+        channel: Channel,
+        name: &str,
+        payload: impl Into<Bytes>,
+    ) -> Result<Self, EventError> {
         let payload = payload.into();
         serde_json::from_slice::<&RawValue>(&payload).map_err(EventError)?;
         let payload = match compact(&payload) {
@@ -323,7 +331,12 @@ pub(crate) fn compact(json: &[u8]) -> Option<Bytes> {
     let first = json.iter().position(|&byte| !significant(byte))?;
     let mut kept = Vec::with_capacity(json.len());
     kept.extend_from_slice(&json[..first]);
-    kept.extend(json[first + 1..].iter().copied().filter(|&byte| significant(byte)));
+    kept.extend(
+        json[first + 1..]
+            .iter()
+            .copied()
+            .filter(|&byte| significant(byte)),
+    );
     Some(kept.into())
 }
 

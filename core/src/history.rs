@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::BoxFuture;
 use crate::channel::Channel;
 use crate::config::seconds;
 use crate::event::{Event, Position, Publication};
-use crate::BoxFuture;
 
 /// How much of a channel is kept: the newest events within all three limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +87,9 @@ pub struct HistoryError {
 impl HistoryError {
     /// Wraps what the store's engine said.
     pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { source: source.into() }
+        Self {
+            source: source.into(),
+        }
     }
 }
 

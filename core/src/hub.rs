@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use self::channel::{Channel, Removed};
+use self::channel::Channel;
 use self::connection::Connection;
 use self::deadlines::Deadlines;
 use self::directory::Directory;
@@ -38,12 +38,15 @@ const EMPTY_CHANNEL_STAYS: Duration = Duration::from_secs(5);
 /// The channels and connections of a node.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    shards: Box<[Mutex<HashMap<Name, Arc<Channel>>>]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
     pub(crate) directory: Directory,
     pub(crate) shared: Arc<Shared>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
+
+/// The channels whose names share a hash.
+type Shard = Mutex<HashMap<Name, Arc<Channel>>>;
 
 /// What channels and workers need of the node.
 #[derive(Debug)]
@@ -86,13 +89,16 @@ impl Hub {
         let mut tasks = self.tasks.lock();
         for index in 0..self.shared.workers.len() {
             let shared = self.shared.clone();
-            tasks.push(tokio::spawn(async move { shared.workers[index].run(index, &shared).await }).abort_handle());
+            tasks.push(
+                tokio::spawn(async move { shared.workers[index].run(index, &shared).await })
+                    .abort_handle(),
+            );
         }
         let shared = self.shared.clone();
         tasks.push(tokio::spawn(async move { shared.deadlines.run(&shared).await }).abort_handle());
     }
 
-    fn shard(&self, name: &Name) -> &Mutex<HashMap<Name, Arc<Channel>>> {
+    fn shard(&self, name: &Name) -> &Shard {
         &self.shards[self.hash(name) % SHARDS]
     }
 
@@ -132,7 +138,11 @@ impl Hub {
 
     /// Subscribes a connection. Flushes that begin from now on reach it; the returned position says
     /// up to where history has what came before.
-    pub(crate) fn join(&self, name: &Name, connection: &Arc<Connection>) -> (Subscription, Position) {
+    pub(crate) fn join(
+        &self,
+        name: &Name,
+        connection: &Arc<Connection>,
+    ) -> (Subscription, Position) {
         loop {
             let mut shard = self.shard(name).lock();
             let channel = match shard.get(name) {
@@ -150,18 +160,17 @@ impl Hub {
                 }
             };
             drop(shard);
-            match channel.join(connection) {
-                Ok(joined) => {
-                    self.shared.metrics.subscriptions.increment(1.0);
-                    return joined;
-                }
-                Err(Removed) => {}
+            if let Ok(joined) = channel.join(connection) {
+                self.shared.metrics.subscriptions.increment(1.0);
+                return joined;
             }
         }
     }
 
     pub(crate) fn leave(&self, connection: &Connection, subscription: Subscription) {
-        subscription.channel.leave(connection.worker, subscription.seat);
+        subscription
+            .channel
+            .leave(connection.worker, subscription.seat);
         self.shared.metrics.subscriptions.decrement(1.0);
     }
 
@@ -194,7 +203,11 @@ impl Hub {
 
     /// Every connection, whether or not it has said who it is.
     pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
-        self.shared.workers.iter().flat_map(|worker| worker.wheel.lock().connections()).collect()
+        self.shared
+            .workers
+            .iter()
+            .flat_map(|worker| worker.wheel.lock().connections())
+            .collect()
     }
 
     /// The channels that are open, and how many listen to each.

@@ -17,7 +17,9 @@ pub struct Ingress {
 
 impl Ingress {
     pub(crate) fn new(hub: &Arc<Hub>) -> Self {
-        Self { hub: Arc::downgrade(hub) }
+        Self {
+            hub: Arc::downgrade(hub),
+        }
     }
 
     /// Numbers and keeps an event and hands it to this node's subscribers by its deadline. Gives

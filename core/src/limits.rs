@@ -32,7 +32,10 @@ impl RateLimits {
             session: keyed(limits.events_per_session),
             user: keyed(limits.events_per_user),
             channel: keyed(limits.events_per_channel),
-            node: limits.events_per_node.and_then(quota).map(RateLimiter::direct),
+            node: limits
+                .events_per_node
+                .and_then(quota)
+                .map(RateLimiter::direct),
         }
     }
 
@@ -47,7 +50,10 @@ impl RateLimits {
     pub(crate) fn take_from_channel(&self, channel: &Channel) -> Result<(), Error> {
         take(self.channel.as_ref(), channel, "channel")?;
         match self.node.as_ref().map(RateLimiter::check) {
-            Some(Err(not_until)) => Err(refusal("node", not_until.wait_time_from(DefaultClock::default().now()))),
+            Some(Err(not_until)) => Err(refusal(
+                "node",
+                not_until.wait_time_from(DefaultClock::default().now()),
+            )),
             None | Some(Ok(())) => Ok(()),
         }
     }
@@ -80,14 +86,21 @@ fn take<K: Hash + Eq + Clone>(
     scope: &'static str,
 ) -> Result<(), Error> {
     match buckets.map(|buckets| buckets.check_key(key)) {
-        Some(Err(not_until)) => Err(refusal(scope, not_until.wait_time_from(DefaultClock::default().now()))),
+        Some(Err(not_until)) => Err(refusal(
+            scope,
+            not_until.wait_time_from(DefaultClock::default().now()),
+        )),
         None | Some(Ok(())) => Ok(()),
     }
 }
 
 fn refusal(scope: &'static str, after: Duration) -> Error {
     metrics::rate_limited(scope);
-    Error::new(ErrorKind::TooManyRequests, format!("too many events of this {scope}")).retry_after(after)
+    Error::new(
+        ErrorKind::TooManyRequests,
+        format!("too many events of this {scope}"),
+    )
+    .retry_after(after)
 }
 
 #[cfg(test)]
@@ -104,7 +117,9 @@ mod tests {
         let error = limits.take_from_client(Uuid::nil(), &user).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooManyRequests);
         assert!(error.retry_delay().unwrap() <= Duration::from_millis(600));
-        limits.take_from_client(Uuid::nil(), &Arc::from("b")).unwrap();
+        limits
+            .take_from_client(Uuid::nil(), &Arc::from("b"))
+            .unwrap();
     }
 
     #[test]
@@ -117,8 +132,12 @@ mod tests {
         };
         let limits = RateLimits::new(&off);
         for _ in 0..1_000 {
-            limits.take_from_client(Uuid::nil(), &Arc::from("a")).unwrap();
-            limits.take_from_channel(&Channel::new("a").unwrap()).unwrap();
+            limits
+                .take_from_client(Uuid::nil(), &Arc::from("a"))
+                .unwrap();
+            limits
+                .take_from_channel(&Channel::new("a").unwrap())
+                .unwrap();
         }
     }
 }

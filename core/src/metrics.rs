@@ -13,8 +13,14 @@ use crate::wire::Flush;
 
 /// The transports that every node has series for from the start.
 const KNOWN_TRANSPORTS: [&str; 4] = ["websocket", "sse", "long_poll", "socket_io"];
-const REASONS_REJECTED: [&str; 6] =
-    ["auth_failed", "connection_limit", "origin", "bad_request", "draining", "handshake_timeout"];
+const REASONS_REJECTED: [&str; 6] = [
+    "auth_failed",
+    "connection_limit",
+    "origin",
+    "bad_request",
+    "draining",
+    "handshake_timeout",
+];
 const REASONS_DROPPED: [&str; 3] = ["conflated", "best_effort", "disconnected"];
 const SCOPES: [&str; 4] = ["user", "channel", "node", "session"];
 const RECOVERIES: [&str; 2] = ["recovered", "not_recovered"];
@@ -49,20 +55,25 @@ pub(crate) struct Transport {
 }
 
 /// How late is too late.
-const SLA: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+const SLA: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+];
 
 impl Metrics {
     pub(crate) fn new() -> Self {
         describe();
-        let by_priority = |name: &'static str| Priority::ALL.map(|p| counter!(name, "priority" => p.as_str()));
+        let by_priority =
+            |name: &'static str| Priority::ALL.map(|p| counter!(name, "priority" => p.as_str()));
         for scope in SCOPES {
             counter!("fanfare_rate_limited_total", "scope" => scope).increment(0);
         }
         for reason in REASONS_REJECTED {
             counter!("fanfare_connections_rejected_total", "reason" => reason).increment(0);
         }
-        let [conflated, dropped, disconnected] =
-            REASONS_DROPPED.map(|reason| counter!("fanfare_events_dropped_total", "reason" => reason));
+        let [conflated, dropped, disconnected] = REASONS_DROPPED
+            .map(|reason| counter!("fanfare_events_dropped_total", "reason" => reason));
         let [recovered, not_recovered] =
             RECOVERIES.map(|result| counter!("fanfare_recovered_total", "result" => result));
         let metrics = Self {
@@ -101,7 +112,11 @@ impl Metrics {
             &self.recovered,
             &self.not_recovered,
         ];
-        for counter in counters.into_iter().chain(&self.published).chain(&self.sla_breaches) {
+        for counter in counters
+            .into_iter()
+            .chain(&self.published)
+            .chain(&self.sla_breaches)
+        {
             counter.increment(0);
         }
         gauge!("fanfare_broker_lag").set(0.0);
@@ -146,7 +161,11 @@ impl Metrics {
     /// Counts a flush that has been written to `sockets[transport]` sockets.
     pub(crate) fn delivered(&self, flush: &Flush, sockets: &[u32], now: Instant) {
         let transports = self.transports.lock();
-        for (transport, &sockets) in transports.iter().zip(sockets).filter(|(_, sockets)| **sockets > 0) {
+        for (transport, &sockets) in transports
+            .iter()
+            .zip(sockets)
+            .filter(|(_, sockets)| **sockets > 0)
+        {
             for publication in flush.publications() {
                 let at = publication.event().priority() as usize;
                 let age = now.duration_since(publication.event().accepted_at());
@@ -174,26 +193,64 @@ pub(crate) fn rate_limited(scope: &'static str) {
 fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_gauge!("fanfare_connections", "Open, authenticated connections");
-    describe_counter!("fanfare_connections_total", "Connections that were authenticated");
-    describe_counter!("fanfare_connections_rejected_total", "Connections that were turned away");
+    describe_counter!(
+        "fanfare_connections_total",
+        "Connections that were authenticated"
+    );
+    describe_counter!(
+        "fanfare_connections_rejected_total",
+        "Connections that were turned away"
+    );
     describe_gauge!("fanfare_subscriptions", "Subscriptions of all connections");
     describe_counter!("fanfare_events_published_total", "Events accepted");
-    describe_counter!("fanfare_events_delivered_total", "Events handed to sockets, counted for each socket");
-    describe_counter!("fanfare_events_dropped_total", "Events that a subscriber behind its budget lost");
+    describe_counter!(
+        "fanfare_events_delivered_total",
+        "Events handed to sockets, counted for each socket"
+    );
+    describe_counter!(
+        "fanfare_events_dropped_total",
+        "Events that a subscriber behind its budget lost"
+    );
     describe_histogram!(
         "fanfare_delivery_seconds",
         Unit::Seconds,
         "From acceptance of an event until a worker has handed it to the last of its sockets"
     );
-    describe_histogram!("fanfare_flush_events", "Events that left a channel together");
-    describe_gauge!("fanfare_outbox_bytes", Unit::Bytes, "Bytes that wait for sockets that are full");
-    describe_counter!("fanfare_slow_disconnects_total", "Connections ended because they read too slowly");
-    describe_counter!("fanfare_rate_limited_total", "Publications refused by a rate limit");
-    describe_counter!("fanfare_recovered_total", "Recoveries asked for, by their result");
+    describe_histogram!(
+        "fanfare_flush_events",
+        "Events that left a channel together"
+    );
+    describe_gauge!(
+        "fanfare_outbox_bytes",
+        Unit::Bytes,
+        "Bytes that wait for sockets that are full"
+    );
+    describe_counter!(
+        "fanfare_slow_disconnects_total",
+        "Connections ended because they read too slowly"
+    );
+    describe_counter!(
+        "fanfare_rate_limited_total",
+        "Publications refused by a rate limit"
+    );
+    describe_counter!(
+        "fanfare_recovered_total",
+        "Recoveries asked for, by their result"
+    );
     describe_gauge!("fanfare_broker_up", "Whether the broker is reachable");
-    describe_histogram!("fanfare_broker_publish_seconds", Unit::Seconds, "From handing an event to the broker until it has it");
-    describe_gauge!("fanfare_broker_lag", "Events in the broker that this node has not read");
-    describe_counter!("fanfare_sla_breaches_total", "Deliveries later than 1 s (high), 5 s (medium), 30 s (low)");
+    describe_histogram!(
+        "fanfare_broker_publish_seconds",
+        Unit::Seconds,
+        "From handing an event to the broker until it has it"
+    );
+    describe_gauge!(
+        "fanfare_broker_lag",
+        "Events in the broker that this node has not read"
+    );
+    describe_counter!(
+        "fanfare_sla_breaches_total",
+        "Deliveries later than 1 s (high), 5 s (medium), 30 s (low)"
+    );
 }
 
 impl std::fmt::Debug for Metrics {

@@ -150,7 +150,10 @@ impl Node {
         if event.payload().len() > most {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!("the event has {} bytes, at most {most} are allowed", event.payload().len()),
+                format!(
+                    "the event has {} bytes, at most {most} are allowed",
+                    event.payload().len()
+                ),
             ));
         }
         Ok(())
@@ -161,7 +164,12 @@ impl Node {
         let priority = event.priority();
         self.0.hub.room(event.channel()).await;
         let begun = Instant::now();
-        let published = self.0.broker.publish(event.accepted_now()).await.map_err(|error| away(&error))?;
+        let published = self
+            .0
+            .broker
+            .publish(event.accepted_now())
+            .await
+            .map_err(|error| away(&error))?;
         metrics.broker_publish.record(begun.elapsed().as_secs_f64());
         metrics.published[priority as usize].increment(1);
         Ok(published)
@@ -185,7 +193,8 @@ impl Node {
             metrics::connection_rejected("connection_limit");
             return Err(Disconnect::CONNECTION_LIMIT);
         }
-        let worker = self.0.next_worker.fetch_add(1, Ordering::Relaxed) % self.0.hub.shared.workers.len();
+        let worker =
+            self.0.next_worker.fetch_add(1, Ordering::Relaxed) % self.0.hub.shared.workers.len();
         Ok(Session::new(self.clone(), opening, worker))
     }
 
@@ -197,7 +206,11 @@ impl Node {
     ///
     /// # Errors
     /// [`AuthError`] where it is nobody we know.
-    pub async fn authenticate(&self, token: Option<&str>, handshake: &Handshake) -> Result<Identity, AuthError> {
+    pub async fn authenticate(
+        &self,
+        token: Option<&str>,
+        handshake: &Handshake,
+    ) -> Result<Identity, AuthError> {
         let token = token.or(handshake.token.as_deref());
         self.0.authenticator.authenticate(token, handshake).await
     }
@@ -225,8 +238,11 @@ impl Node {
                     Full::User => "the user",
                     Full::Node => "the node",
                 };
-                Error::new(ErrorKind::LimitExceeded, format!("{whose} has as many connections as allowed"))
-                    .retry_after(Duration::from_secs(5))
+                Error::new(
+                    ErrorKind::LimitExceeded,
+                    format!("{whose} has as many connections as allowed"),
+                )
+                .retry_after(Duration::from_secs(5))
             })
     }
 
@@ -248,7 +264,9 @@ impl Node {
         let store = &self.0.hub.shared.store;
         let unrecoverable = || Error::from(ErrorKind::UnrecoverablePosition);
         let after = match since {
-            Some(since) => crate::recovery::resume_after(since, flushed).ok_or_else(unrecoverable)?,
+            Some(since) => {
+                crate::recovery::resume_after(since, flushed).ok_or_else(unrecoverable)?
+            }
             None => 0,
         };
         if limit == 0 {
@@ -257,9 +275,15 @@ impl Node {
         let (after, up_to) = match (reverse, since) {
             (false, _) => (after, flushed.offset),
             (true, None) => (flushed.offset.saturating_sub(limit as u64), flushed.offset),
-            (true, Some(_)) => (after.saturating_sub(1).saturating_sub(limit as u64), after.saturating_sub(1)),
+            (true, Some(_)) => (
+                after.saturating_sub(1).saturating_sub(limit as u64),
+                after.saturating_sub(1),
+            ),
         };
-        let page = store.read(channel, after, up_to, limit).await.map_err(|error| unread(&error))?;
+        let page = store
+            .read(channel, after, up_to, limit)
+            .await
+            .map_err(|error| unread(&error))?;
         if since.is_some() && !reverse && page.oldest > after + 1 {
             return Err(unrecoverable());
         }
@@ -273,14 +297,22 @@ impl Node {
     /// The open channels, and how many connections of this node listen to each.
     #[must_use]
     pub fn channels(&self) -> Vec<(Channel, usize)> {
-        self.0.hub.channels().into_iter().filter(|(_, subscribers)| *subscribers > 0).collect()
+        self.0
+            .hub
+            .channels()
+            .into_iter()
+            .filter(|(_, subscribers)| *subscribers > 0)
+            .collect()
     }
 
     /// The connections of a user to this node.
     #[must_use]
     pub fn connections_of(&self, user: &str) -> Vec<ConnectionInfo> {
         let connections = self.0.hub.directory.of_user(user);
-        connections.iter().map(|connection| connection.info()).collect()
+        connections
+            .iter()
+            .map(|connection| connection.info())
+            .collect()
     }
 
     /// Ends a user's connections to this node, and says how many there were.
@@ -357,7 +389,10 @@ impl Node {
             }
         };
         if timeout(drain.limit, closing).await.is_err() {
-            warn!(sessions = self.sessions(), "some connections did not end in time");
+            warn!(
+                sessions = self.sessions(),
+                "some connections did not end in time"
+            );
         }
         self.0.broker.shutdown().await;
     }
@@ -374,11 +409,19 @@ impl Node {
         if self.0.hub.contains(channel) {
             return Ok(());
         }
-        self.0.broker.subscribe(vec![channel.clone()]).await.map_err(|error| away(&error))
+        self.0
+            .broker
+            .subscribe(vec![channel.clone()])
+            .await
+            .map_err(|error| away(&error))
     }
 
     /// The wire form of a codec on a framing; the same for everyone who asks for the same.
-    pub(crate) fn wire_form(&self, codec: Arc<dyn Codec>, framing: Arc<dyn Framing>) -> Arc<WireForm> {
+    pub(crate) fn wire_form(
+        &self,
+        codec: Arc<dyn Codec>,
+        framing: Arc<dyn Framing>,
+    ) -> Arc<WireForm> {
         let mut forms = self.0.forms.lock();
         let same = |form: &&Arc<WireForm>| {
             form.codec.name() == codec.name() && form.framing.name() == framing.name()
@@ -386,8 +429,16 @@ impl Node {
         if let Some(form) = forms.iter().find(same) {
             return form.clone();
         }
-        assert!(forms.len() < MAX_FORMS, "a node serves at most {MAX_FORMS} pairs of codec and framing");
-        let form = Arc::new(WireForm::new(forms.len(), codec, framing, self.config().buffers.message));
+        assert!(
+            forms.len() < MAX_FORMS,
+            "a node serves at most {MAX_FORMS} pairs of codec and framing"
+        );
+        let form = Arc::new(WireForm::new(
+            forms.len(),
+            codec,
+            framing,
+            self.config().buffers.message,
+        ));
         forms.push(form.clone());
         form
     }
@@ -398,8 +449,16 @@ impl Inner {
         let shared = &self.hub.shared;
         shared.store.expire();
         self.limits.forget_full();
-        shared.metrics.broker_up.set(if self.broker.is_up() { 1.0 } else { 0.0 });
-        let waiting = self.hub.connections().iter().map(|connection| connection.outbox.bytes()).sum::<usize>();
+        shared
+            .metrics
+            .broker_up
+            .set(if self.broker.is_up() { 1.0 } else { 0.0 });
+        let waiting = self
+            .hub
+            .connections()
+            .iter()
+            .map(|connection| connection.outbox.bytes())
+            .sum::<usize>();
         shared.metrics.outbox_bytes.set(waiting as f64);
         let empty = self.hub.sweep();
         if !empty.is_empty()
@@ -424,7 +483,12 @@ impl Connection {
             client: self.id.to_string(),
             transport: self.transport.name,
             connected_at: self.opened_at,
-            channels: self.subscriptions.lock().iter().map(|s| s.channel().clone()).collect(),
+            channels: self
+                .subscriptions
+                .lock()
+                .iter()
+                .map(|s| s.channel().clone())
+                .collect(),
         }
     }
 }
@@ -437,7 +501,8 @@ fn away(error: &BrokerError) -> Error {
     warn!(error = error as &dyn std::error::Error, "broker");
     match error.kind() {
         BrokerErrorKind::Unavailable => {
-            Error::new(ErrorKind::Unavailable, "the broker is not available").retry_after(Duration::from_secs(5))
+            Error::new(ErrorKind::Unavailable, "the broker is not available")
+                .retry_after(Duration::from_secs(5))
         }
         BrokerErrorKind::Rejected => ErrorKind::Internal.into(),
     }
@@ -445,5 +510,6 @@ fn away(error: &BrokerError) -> Error {
 
 pub(crate) fn unread(error: &HistoryError) -> Error {
     warn!(error = error as &dyn std::error::Error, "history");
-    Error::new(ErrorKind::Unavailable, "history is not available").retry_after(Duration::from_secs(5))
+    Error::new(ErrorKind::Unavailable, "history is not available")
+        .retry_after(Duration::from_secs(5))
 }

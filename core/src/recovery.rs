@@ -26,7 +26,14 @@ pub(crate) fn resume_after(since: &Since, flushed: Position) -> Option<u64> {
 pub(crate) fn recover(after: u64, flushed: Position, page: Page) -> Recovery {
     let missed = flushed.offset - after;
     let complete = page.top.epoch == flushed.epoch && page.publications.len() as u64 == missed;
-    Recovery { recovered: complete, publications: if complete { page.publications } else { Vec::new() } }
+    Recovery {
+        recovered: complete,
+        publications: if complete {
+            page.publications
+        } else {
+            Vec::new()
+        },
+    }
 }
 
 #[cfg(test)]
@@ -40,13 +47,22 @@ mod tests {
     use crate::history::{HistoryStore, Retention};
 
     fn since(epoch: &str, offset: u64) -> Since {
-        Since { epoch: epoch.to_owned(), offset }
+        Since {
+            epoch: epoch.to_owned(),
+            offset,
+        }
     }
 
     #[test]
     fn a_foreign_position_resumes_nothing() {
-        let flushed = Position { epoch: Epoch::new(1), offset: 5 };
-        assert_eq!(resume_after(&since("0000000000000001", 5), flushed), Some(5));
+        let flushed = Position {
+            epoch: Epoch::new(1),
+            offset: 5,
+        };
+        assert_eq!(
+            resume_after(&since("0000000000000001", 5), flushed),
+            Some(5)
+        );
         assert_eq!(resume_after(&since("", 3), flushed), Some(3));
         assert_eq!(resume_after(&since("0000000000000002", 3), flushed), None);
         assert_eq!(resume_after(&since("_", 0), flushed), None);

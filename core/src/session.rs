@@ -2,8 +2,8 @@
 
 mod batch;
 mod inbound;
-pub(crate) mod outbox;
 mod outbound;
+pub(crate) mod outbox;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -87,7 +87,11 @@ impl Session {
             identity: opening.identity,
             channels: opening.channels,
         }));
-        Self { node, connection, opening }
+        Self {
+            node,
+            connection,
+            opening,
+        }
     }
 
     /// Where the transport takes finished frames.
@@ -132,8 +136,13 @@ impl Session {
         // pinged at once for ever.
         let interval = shared.config.heartbeat.ping.as_secs().max(1);
         let first = u32::try_from(rand::rng().random_range(1..=interval)).unwrap_or(u32::MAX / 2);
-        timers.next_ping.store(shared.now() + first, Ordering::Relaxed);
-        shared.workers[self.connection.worker].wheel.lock().add(&self.connection);
+        timers
+            .next_ping
+            .store(shared.now() + first, Ordering::Relaxed);
+        shared.workers[self.connection.worker]
+            .wheel
+            .lock()
+            .add(&self.connection);
         Ok(())
     }
 
@@ -144,16 +153,28 @@ impl Session {
             Some(at) => {
                 let left = at.duration_since(SystemTime::now()).unwrap_or_default();
                 let grace = shared.config.heartbeat.expiry_grace;
-                Instant::now().checked_add(left + grace).map_or(0, |end| shared.at(end))
+                Instant::now()
+                    .checked_add(left + grace)
+                    .map_or(0, |end| shared.at(end))
             }
         };
-        self.connection.timers.expires.store(expires, Ordering::Relaxed);
-        shared.workers[self.connection.worker].wheel.lock().add(&self.connection);
+        self.connection
+            .timers
+            .expires
+            .store(expires, Ordering::Relaxed);
+        shared.workers[self.connection.worker]
+            .wheel
+            .lock()
+            .add(&self.connection);
         *self.connection.identity.lock() = Some(Arc::new(identity));
     }
 
     fn is_subscribed(&self, channel: &Channel) -> bool {
-        self.connection.subscriptions.lock().iter().any(|s| s.channel() == channel)
+        self.connection
+            .subscriptions
+            .lock()
+            .iter()
+            .any(|s| s.channel() == channel)
     }
 
     /// Joins a channel that the client may have. Its flushes follow the reply made of the result;
@@ -161,7 +182,10 @@ impl Session {
     async fn join(&self, channel: &Channel, since: Option<&Since>) -> Result<Subscribed, Error> {
         let limits = &self.node.config().limits;
         if self.connection.subscriptions.lock().len() >= limits.subscriptions {
-            let message = format!("a connection may have {} subscriptions", limits.subscriptions);
+            let message = format!(
+                "a connection may have {} subscriptions",
+                limits.subscriptions
+            );
             return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
         self.node.subscribe_broker(channel).await?;
@@ -177,9 +201,17 @@ impl Session {
             });
         };
         let recovery = match resume_after(since, flushed) {
-            None => Recovery { recovered: false, publications: Vec::new() },
+            None => Recovery {
+                recovered: false,
+                publications: Vec::new(),
+            },
             Some(after) => {
-                match hub.shared.store.read(channel, after, flushed.offset, usize::MAX).await {
+                match hub
+                    .shared
+                    .store
+                    .read(channel, after, flushed.offset, usize::MAX)
+                    .await
+                {
                     Ok(page) => recover(after, flushed, page),
                     Err(error) => {
                         self.leave(channel);
@@ -189,10 +221,18 @@ impl Session {
             }
         };
         let metrics = &hub.shared.metrics;
-        let counter = if recovery.recovered { &metrics.recovered } else { &metrics.not_recovered };
+        let counter = if recovery.recovered {
+            &metrics.recovered
+        } else {
+            &metrics.not_recovered
+        };
         counter.increment(1);
         // Each recovered publication moves the client on from where it stood.
-        let offset = if recovery.publications.is_empty() { flushed.offset } else { since.offset };
+        let offset = if recovery.publications.is_empty() {
+            flushed.offset
+        } else {
+            since.offset
+        };
         Ok(Subscribed {
             position: crate::event::Position { offset, ..flushed },
             was_recovering: true,
@@ -221,7 +261,10 @@ impl Drop for Session {
             self.node.hub().leave(&self.connection, subscription);
         }
         if let Some(identity) = self.connection.identity() {
-            self.node.hub().directory.remove(&identity.user, &self.connection);
+            self.node
+                .hub()
+                .directory
+                .remove(&identity.user, &self.connection);
             self.connection.transport.connections.decrement(1.0);
         }
         self.node.session_ended();

@@ -31,7 +31,13 @@ impl WireForm {
         framing: Arc<dyn Framing>,
         message_bytes: usize,
     ) -> Self {
-        Self { index, codec, framing, message_bytes, ping: OnceLock::new() }
+        Self {
+            index,
+            codec,
+            framing,
+            message_bytes,
+            ping: OnceLock::new(),
+        }
     }
 
     pub(crate) fn messages(&self) -> Messages<'_> {
@@ -56,7 +62,8 @@ impl WireForm {
 
     pub(crate) fn encode(&self, channel: &Channel, publications: &[Arc<Publication>]) -> Bytes {
         let mut messages = self.messages();
-        self.codec.publications(channel, publications, &mut messages);
+        self.codec
+            .publications(channel, publications, &mut messages);
         messages.finish().unwrap_or_default()
     }
 }

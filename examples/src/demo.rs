@@ -34,11 +34,16 @@ pub async fn run<P: Platform>(node: Node, rate: f64) {
 }
 
 async fn publish(node: &Node, envelope: &Value) -> Result<(), String> {
-    let Some(catalog) = node.catalog() else { return Ok(()) };
+    let Some(catalog) = node.catalog() else {
+        return Ok(());
+    };
     let admitted = catalog
         .read_from_server(envelope.to_string().as_bytes(), &node.config().limits)
         .map_err(|error| format!("{error} in {envelope}"))?;
-    let events = admitted.into_iter().map(|admitted| admitted.event).collect();
+    let events = admitted
+        .into_iter()
+        .map(|admitted| admitted.event)
+        .collect();
     match node.publish_all(events).await {
         Ok(_) => Ok(()),
         Err(error) if node.is_draining() => {

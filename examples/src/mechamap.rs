@@ -11,7 +11,9 @@ pub mod user;
 use std::future::ready;
 
 use fanfare::catalog::{Envelope, Timestamp};
-use fanfare::{Action, Authorizer, BoxFuture, Catalog, Channel, Config, Error, ErrorKind, Identity};
+use fanfare::{
+    Action, Authorizer, BoxFuture, Catalog, Channel, Config, Error, ErrorKind, Identity,
+};
 use garde::Validate;
 use jiff::Timestamp as Now;
 use rand::rngs::StdRng;
@@ -90,21 +92,32 @@ fn envelope() -> Envelope {
         .optional("user_id", positive_integer)
         .filled("timestamp", timestamp, |_| format!("\"{:.3}\"", Now::now()))
         .filled("metadata", metadata, |fill| {
-            format!(r#"{{"version":"1.0","source":"fanfare","request_id":"{}"}}"#, fill.id)
+            format!(
+                r#"{{"version":"1.0","source":"fanfare","request_id":"{}"}}"#,
+                fill.id
+            )
         })
 }
 
 /// Ids of MechaMap are positive integers.
 fn is_id(segment: &str) -> bool {
-    segment.parse::<u64>().is_ok_and(|id| id > 0 && id.to_string() == segment)
+    segment
+        .parse::<u64>()
+        .is_ok_and(|id| id > 0 && id.to_string() == segment)
 }
 
 fn positive_integer(json: &str) -> Result<(), String> {
-    if is_id(json) { Ok(()) } else { Err("is not a positive integer".to_owned()) }
+    if is_id(json) {
+        Ok(())
+    } else {
+        Err("is not a positive integer".to_owned())
+    }
 }
 
 fn timestamp(json: &str) -> Result<(), String> {
-    serde_json::from_str::<Timestamp>(json).map(|_| ()).map_err(|_| "is not a time as RFC 3339 writes it".to_owned())
+    serde_json::from_str::<Timestamp>(json)
+        .map(|_| ())
+        .map_err(|_| "is not a time as RFC 3339 writes it".to_owned())
 }
 
 fn metadata(json: &str) -> Result<(), String> {
@@ -127,15 +140,17 @@ fn metadata(json: &str) -> Result<(), String> {
 struct Rules;
 
 impl Authorizer for Rules {
-    fn authorize<'a>(&'a self, identity: &'a Identity, action: Action<'a>) -> BoxFuture<'a, Result<(), Error>> {
-        let channel = match action {
-            Action::Subscribe(channel)
-            | Action::History(channel)
-            | Action::Presence(channel)
-            | Action::Publish(channel, _) => channel,
-            _ => return Box::pin(ready(Err(ErrorKind::PermissionDenied.into()))),
+    fn authorize<'a>(
+        &'a self,
+        identity: &'a Identity,
+        action: Action<'a>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let channel = action.channel();
+        let result = if may_join(identity, channel) {
+            Ok(())
+        } else {
+            Err(ErrorKind::PermissionDenied.into())
         };
-        let result = if may_join(identity, channel) { Ok(()) } else { Err(ErrorKind::PermissionDenied.into()) };
         Box::pin(ready(result))
     }
 }
@@ -187,19 +202,45 @@ mod tests {
     #[test]
     fn channels_are_for_those_whom_they_concern() {
         let mut someone = Identity::new("7").unwrap();
-        for open in ["thread.1", "forum.1", "product.1", "showcase.1", "marketplace.global", "user.7", "user.7.orders", "user.7.x.y", "following.7"] {
+        for open in [
+            "thread.1",
+            "forum.1",
+            "product.1",
+            "showcase.1",
+            "marketplace.global",
+            "user.7",
+            "user.7.orders",
+            "user.7.x.y",
+            "following.7",
+        ] {
             assert!(may_join(&someone, &channel(open)), "{open}");
         }
         let closed = [
-            "user.8", "user", "user.77", "following.8", "thread.x", "thread.0", "thread.1.x", "marketplace.x", "room.1",
-            "admin.notifications", "moderator.reports", "seller.7", "conversation.1",
+            "user.8",
+            "user",
+            "user.77",
+            "following.8",
+            "thread.x",
+            "thread.0",
+            "thread.1.x",
+            "marketplace.x",
+            "room.1",
+            "admin.notifications",
+            "moderator.reports",
+            "seller.7",
+            "conversation.1",
         ];
         for closed in closed {
             assert!(!may_join(&someone, &channel(closed)), "{closed}");
         }
         someone.roles = vec!["admin".into(), "moderator".into(), "seller".into()];
         someone.channels = vec![channel("conversation.1")];
-        for open in ["admin.notifications", "moderator.reports", "seller.7", "conversation.1"] {
+        for open in [
+            "admin.notifications",
+            "moderator.reports",
+            "seller.7",
+            "conversation.1",
+        ] {
             assert!(may_join(&someone, &channel(open)), "{open}");
         }
         assert!(!may_join(&someone, &channel("seller.8")));

@@ -18,21 +18,39 @@ use crate::platform::Platform;
 use crate::tokens::{demo_token, random_secret};
 
 /// Seconds; from a socket that is written at once to one that waited for a low-priority flush.
-const LATENCY_BUCKETS: &[f64] =
-    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-const FLUSH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+const LATENCY_BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+const FLUSH_BUCKETS: &[f64] = &[
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
+];
 
 #[derive(Debug, Parser)]
 #[command(version, about = "Serves the platform's events in real time")]
 struct Flags {
     /// Address to listen on; port 0 picks a free one
-    #[arg(long, env = "FANFARE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    #[arg(
+        long,
+        env = "FANFARE_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDR"
+    )]
     listen: SocketAddr,
     /// HS256 secret of client tokens; a random one is printed where none is given
-    #[arg(long, env = "FANFARE_JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "FANFARE_JWT_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
     jwt_secret: Option<String>,
     /// Bearer key of the server API; a random one is printed where none is given
-    #[arg(long, env = "FANFARE_API_KEY", value_name = "KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "FANFARE_API_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
     api_key: Option<String>,
     /// Publish a lifelike stream of the platform's events, this many a second
     #[arg(long, value_name = "RATE", value_parser = demo_rate)]
@@ -58,7 +76,9 @@ fn demo_rate(text: &str) -> Result<f64, String> {
 pub fn run<P: Platform>() -> ExitCode {
     let flags = Flags::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        )
         .with_writer(std::io::stderr)
         .init();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -127,18 +147,29 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
 }
 
 fn config<P: Platform>(flags: &Flags) -> Result<Config, String> {
-    let Some(path) = &flags.config else { return Ok(P::config()) };
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let Some(path) = &flags.config else {
+        return Ok(P::config());
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// What was made up because no flag said it, so that the server can be tried at once.
-fn print_credentials<P: Platform>(flags: &Flags, address: SocketAddr, secret: &str, api_key: &str) -> Result<(), String> {
+fn print_credentials<P: Platform>(
+    flags: &Flags,
+    address: SocketAddr,
+    secret: &str,
+    api_key: &str,
+) -> Result<(), String> {
     if flags.jwt_secret.is_none() {
         println!("jwt secret: {secret}");
         let token = demo_token(secret).map_err(causes)?;
         println!("demo token (user 1, a day): {token}");
-        println!("live page of {}: http://{address}/#token={token}&key={api_key}", P::NAME);
+        println!(
+            "live page of {}: http://{address}/#token={token}&key={api_key}",
+            P::NAME
+        );
     }
     if flags.api_key.is_none() {
         println!("api key: {api_key}");
@@ -150,7 +181,12 @@ fn install_metrics() -> Result<PrometheusHandle, String> {
     use metrics_exporter_prometheus::Matcher;
     PrometheusBuilder::new()
         .set_buckets(LATENCY_BUCKETS)
-        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full("fanfare_flush_events".to_owned()), FLUSH_BUCKETS))
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(
+                Matcher::Full("fanfare_flush_events".to_owned()),
+                FLUSH_BUCKETS,
+            )
+        })
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| format!("metrics: {error}"))
 }

@@ -17,7 +17,14 @@ pub fn random_secret() -> String {
 /// What the signing library says.
 pub fn demo_token(secret: &str) -> Result<String, jsonwebtoken::errors::Error> {
     let end = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
-    let exp = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let exp = end
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let claims = json!({"sub": "1", "exp": exp, "roles": []});
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes()))
+    encode(
+        &Header::default(),
+        &claims,
+        &EncodingKey::from_secret(secret.as_bytes()),
+    )
 }

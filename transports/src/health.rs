@@ -18,7 +18,9 @@ pub(crate) struct Health {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { last: Mutex::new((Instant::now(), cpu_seconds().unwrap_or_default())) }
+        Self {
+            last: Mutex::new((Instant::now(), cpu_seconds().unwrap_or_default())),
+        }
     }
 }
 
@@ -55,7 +57,8 @@ impl Health {
                 (false, false) => "degraded",
                 (_, true) => "unhealthy",
             },
-            timestamp: jiff::Timestamp::try_from(SystemTime::now()).map_or_else(|_| String::new(), |now| format!("{now:.3}")),
+            timestamp: jiff::Timestamp::try_from(SystemTime::now())
+                .map_or_else(|_| String::new(), |now| format!("{now:.3}")),
             metrics: Metrics {
                 memory: resident_bytes().unwrap_or_default(),
                 cpu: self.cpu_percent(),
@@ -76,13 +79,20 @@ impl Health {
             ready: bool,
         }
         let ready = node.broker_is_up() && !node.is_draining();
-        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let status = if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
         json(status, &Ready { ready })
     }
 
     fn cpu_percent(&self) -> f64 {
         let used = cpu_seconds().unwrap_or_default();
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self
+            .last
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let elapsed = last.0.elapsed().as_secs_f64();
         let percent = 100.0 * (used - last.1) / elapsed.max(0.001);
         if elapsed >= 1.0 {

@@ -9,7 +9,8 @@ pub(crate) struct AllowedOrigins(Vec<String>);
 
 impl AllowedOrigins {
     pub(crate) fn add(&mut self, origin: &str) {
-        self.0.push(origin.trim_end_matches('/').to_ascii_lowercase());
+        self.0
+            .push(origin.trim_end_matches('/').to_ascii_lowercase());
     }
 
     /// Whether the request may come from where it says. Without an `Origin` it comes from no
@@ -28,7 +29,9 @@ impl AllowedOrigins {
 
 /// Whether `origin` is the server that was asked: the same host and port, http or https.
 fn is_own(origin: &str, uri: &Uri, headers: &HeaderMap) -> bool {
-    let Ok(origin) = origin.parse::<Uri>() else { return false };
+    let Ok(origin) = origin.parse::<Uri>() else {
+        return false;
+    };
     let (Some(scheme), Some(authority)) = (origin.scheme_str(), origin.authority()) else {
         return false;
     };
@@ -39,12 +42,18 @@ fn is_own(origin: &str, uri: &Uri, headers: &HeaderMap) -> bool {
     };
     let host = match uri.authority() {
         Some(authority) => Some(authority.as_str()),
-        None => headers.get(header::HOST).and_then(|host| host.to_str().ok()),
+        None => headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok()),
     };
     host.is_some_and(|host| {
         let host = host.to_ascii_lowercase();
         let host = host.strip_suffix(default).unwrap_or(&host);
-        authority.as_str().strip_suffix(default).unwrap_or(authority.as_str()) == host
+        authority
+            .as_str()
+            .strip_suffix(default)
+            .unwrap_or(authority.as_str())
+            == host
     })
 }
 
@@ -77,11 +86,30 @@ mod tests {
 
     #[test]
     fn foreign_origins_are_not_unless_they_are_named() {
-        for foreign in ["https://b.example", "https://a.example:8443", "null", "", "https://a.example.b.example", "ftp://a.example"] {
+        for foreign in [
+            "https://b.example",
+            "https://a.example:8443",
+            "null",
+            "",
+            "https://a.example.b.example",
+            "ftp://a.example",
+        ] {
             assert!(!allow(&[], "a.example", &[foreign]), "{foreign}");
         }
-        assert!(!allow(&[], "a.example", &["https://a.example", "https://b.example"]));
-        assert!(allow(&["https://b.example/"], "a.example", &["https://b.example"]));
-        assert!(!allow(&["https://b.example"], "a.example", &["http://b.example"]));
+        assert!(!allow(
+            &[],
+            "a.example",
+            &["https://a.example", "https://b.example"]
+        ));
+        assert!(allow(
+            &["https://b.example/"],
+            "a.example",
+            &["https://b.example"]
+        ));
+        assert!(!allow(
+            &["https://b.example"],
+            "a.example",
+            &["http://b.example"]
+        ));
     }
 }

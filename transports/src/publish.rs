@@ -33,7 +33,10 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let Some(catalog) = node.catalog() else {
-        return Err(Error::new(ErrorKind::NotAvailable, "this node has no event set"));
+        return Err(Error::new(
+            ErrorKind::NotAvailable,
+            "this node has no event set",
+        ));
     };
     let body = read(body, node.config().limits.body).await?;
     let admitted = catalog.read_from_server(&body, &node.config().limits)?;
@@ -41,14 +44,23 @@ where
         .iter()
         .map(|admitted| (admitted.id.clone(), admitted.event.channel().to_string()))
         .collect::<Vec<_>>();
-    let events = admitted.into_iter().map(|admitted| admitted.event).collect();
+    let events = admitted
+        .into_iter()
+        .map(|admitted| admitted.event)
+        .collect();
     let published = node.publish_all(events).await?;
-    let results = outcomes.into_iter().zip(&published).map(|((id, channel), published)| Outcome {
-        id,
-        channel: Some(channel),
-        offset: published.position.map(|position| position.offset),
-    });
-    let accepted = Accepted { accepted: published.len(), results: results.collect() };
+    let results = outcomes
+        .into_iter()
+        .zip(&published)
+        .map(|((id, channel), published)| Outcome {
+            id,
+            channel: Some(channel),
+            offset: published.position.map(|position| position.offset),
+        });
+    let accepted = Accepted {
+        accepted: published.len(),
+        results: results.collect(),
+    };
     Ok(json(StatusCode::OK, &accepted))
 }
 
@@ -60,9 +72,10 @@ where
     let body = Box::pin(Limited::new(body, most).collect());
     match tokio::time::timeout(BODY_WITHIN, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Error::new(ErrorKind::TooLarge, format!("a body may have {most} bytes")))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("a body may have {most} bytes"),
+        )),
         Ok(Err(_)) => Err(Error::new(ErrorKind::BadRequest, "the body broke off")),
         Err(_) => Err(Error::new(ErrorKind::BadRequest, "the body took too long")),
     }

@@ -22,7 +22,9 @@ struct Fields<'a> {
 /// `{"error":{"code":…,"message":…,"details":…}}` with the status of the error's kind.
 pub(crate) fn refusal(error: &Error) -> Response<Body> {
     let (status, code) = match error.kind() {
-        ErrorKind::Unauthorized | ErrorKind::TokenExpired => (StatusCode::UNAUTHORIZED, "AUTH_FAILED"),
+        ErrorKind::Unauthorized | ErrorKind::TokenExpired => {
+            (StatusCode::UNAUTHORIZED, "AUTH_FAILED")
+        }
         ErrorKind::PermissionDenied => (StatusCode::FORBIDDEN, "FORBIDDEN"),
         ErrorKind::MethodNotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
         ErrorKind::InvalidEvent => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_EVENT"),
@@ -33,15 +35,23 @@ pub(crate) fn refusal(error: &Error) -> Response<Body> {
         ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
         _ => (StatusCode::BAD_REQUEST, "INVALID_REQUEST"),
     };
-    let fields = Fields { code, message: error.message(), details: error.problems() };
+    let fields = Fields {
+        code,
+        message: error.message(),
+        details: error.problems(),
+    };
     let mut response = json(status, &Envelope { error: fields });
     if let Some(after) = error.retry_delay() {
         // In whole seconds, and never 0: that would mean now.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
     if status == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
 }
@@ -49,9 +59,8 @@ pub(crate) fn refusal(error: &Error) -> Response<Body> {
 /// What a client is told that could not be recognized.
 pub(crate) fn unauthenticated(error: &AuthError) -> Error {
     match error {
-        AuthError::Unavailable(_) => {
-            Error::new(ErrorKind::Unavailable, error.to_string()).retry_after(std::time::Duration::from_secs(5))
-        }
+        AuthError::Unavailable(_) => Error::new(ErrorKind::Unavailable, error.to_string())
+            .retry_after(std::time::Duration::from_secs(5)),
         AuthError::Expired => Error::new(ErrorKind::TokenExpired, error.to_string()),
         _ => Error::new(ErrorKind::Unauthorized, error.to_string()),
     }
@@ -62,6 +71,9 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
     let body = serde_json::to_vec(value).expect("our answers are plain structs, maps and strings");
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }

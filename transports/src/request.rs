@@ -18,7 +18,9 @@ pub(crate) fn token(parts: &Parts) -> Option<String> {
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, credential) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| credential.trim())
 }
 
 /// The values of a query parameter, decoded.
@@ -31,10 +33,16 @@ pub(crate) fn query<'a>(parts: &'a Parts, name: &'a str) -> impl Iterator<Item =
 /// The channels of `?channel=A&channel=B`.
 pub(crate) fn channels(parts: &Parts) -> Result<Vec<Channel>, Error> {
     query(parts, "channel")
-        .map(|name| Channel::new(&name).map_err(|error| Error::new(ErrorKind::BadRequest, error.to_string())))
+        .map(|name| {
+            Channel::new(&name)
+                .map_err(|error| Error::new(ErrorKind::BadRequest, error.to_string()))
+        })
         .collect()
 }
 
 pub(crate) fn handshake(parts: &Parts) -> Handshake {
-    Handshake { token: token(parts), headers: parts.headers.clone() }
+    Handshake {
+        token: token(parts),
+        headers: parts.headers.clone(),
+    }
 }

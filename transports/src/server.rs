@@ -36,7 +36,10 @@ impl Server {
         }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        Ok(Self { listener: socket.listen(BACKLOG)?, service })
+        Ok(Self {
+            listener: socket.listen(BACKLOG)?,
+            service,
+        })
     }
 
     /// Where it listens.
@@ -101,6 +104,8 @@ async fn connection(http: &auto::Builder<TokioExecutor>, stream: TcpStream, serv
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
     )
 }

@@ -126,7 +126,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let inner = self.0.clone();
-        Box::pin(async move { Ok(inner.answer(request).await.unwrap_or_else(|error| refusal(&error))) })
+        Box::pin(async move {
+            Ok(inner
+                .answer(request)
+                .await
+                .unwrap_or_else(|error| refusal(&error)))
+        })
     }
 }
 
@@ -145,7 +150,9 @@ impl Inner {
             (&Method::GET, "/health") => Ok(self.health.health(&self.node)),
             (&Method::GET, "/ready") => Ok(Health::ready(&self.node)),
             (&Method::GET, "/metrics") => match &self.metrics {
-                Some(Metrics(render)) => Ok(text("text/plain; version=0.0.4; charset=utf-8", render())),
+                Some(Metrics(render)) => {
+                    Ok(text("text/plain; version=0.0.4; charset=utf-8", render()))
+                }
                 None => Err(not_found()),
             },
             (&Method::GET, "/") => match self.page {
@@ -162,17 +169,26 @@ impl Inner {
 
     fn check_api_key<B>(&self, request: &Request<B>) -> Result<(), Error> {
         let given = bearer(request.headers()).unwrap_or_default();
-        let right = self.api_key.as_deref().is_some_and(|key| same(key.as_bytes(), given.as_bytes()));
+        let right = self
+            .api_key
+            .as_deref()
+            .is_some_and(|key| same(key.as_bytes(), given.as_bytes()));
         if right {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Unauthorized, "the server API needs its key as bearer token"))
+        Err(Error::new(
+            ErrorKind::Unauthorized,
+            "the server API needs its key as bearer token",
+        ))
     }
 
     async fn websocket<B>(&self, request: Request<B>) -> Result<Response<Body>, Error> {
         if !self.origins.allow(request.uri(), request.headers()) {
             metrics::connection_rejected("origin");
-            return Err(Error::new(ErrorKind::PermissionDenied, "this origin may not connect"));
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                "this origin may not connect",
+            ));
         }
         if !is_upgrade(&request) {
             metrics::connection_rejected("bad_request");
@@ -188,7 +204,9 @@ impl Inner {
                 return Err(error);
             }
             for channel in &channels {
-                self.node.authorize(identity, Action::Subscribe(channel)).await?;
+                self.node
+                    .authorize(identity, Action::Subscribe(channel))
+                    .await?;
             }
         }
         let mut request = Request::from_parts(parts, body);
@@ -208,14 +226,12 @@ impl Inner {
                     } else {
                         ErrorKind::LimitExceeded
                     };
-                    let error = Error::new(kind, disconnect.reason().to_owned());
-                    refusal(&error.retry_after(std::time::Duration::from_secs(5)))
+                    Error::new(kind, disconnect.reason().to_owned())
+                        .retry_after(std::time::Duration::from_secs(5))
                 })
         };
-        match upgrade(&mut request, self.node.config().limits.message, open) {
-            Some(Ok(response) | Err(response)) => Ok(response),
-            None => Err(no_handshake()),
-        }
+        upgrade(&mut request, self.node.config().limits.message, open)
+            .unwrap_or_else(|| Err(no_handshake()))
     }
 
     /// Who the client is, where its token came with the request; where none did it has time to say
@@ -236,12 +252,17 @@ impl Inner {
 
 fn text(kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
 fn no_handshake() -> Error {
-    Error::new(ErrorKind::BadRequest, "this path is for WebSocket handshakes (RFC 6455, version 13)")
+    Error::new(
+        ErrorKind::BadRequest,
+        "this path is for WebSocket handshakes (RFC 6455, version 13)",
+    )
 }
 
 fn not_found() -> Error {
@@ -251,5 +272,10 @@ fn not_found() -> Error {
 /// Compares in a time that depends on the lengths alone, so that a key cannot be guessed byte by
 /// byte.
 fn same(key: &[u8], given: &[u8]) -> bool {
-    key.len() == given.len() && key.iter().zip(given).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    key.len() == given.len()
+        && key
+            .iter()
+            .zip(given)
+            .fold(0, |difference, (a, b)| difference | (a ^ b))
+            == 0
 }

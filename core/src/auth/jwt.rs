@@ -86,7 +86,10 @@ impl Jwt {
         validation.validate_nbf = true;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        Ok(Self { key: key.map_err(JwtKeyError)?, validation })
+        Ok(Self {
+            key: key.map_err(JwtKeyError)?,
+            validation,
+        })
     }
 
     /// Checks a token and reads who it stands for. Costs one signature check, 1 to 100 us.
@@ -113,7 +116,12 @@ impl Jwt {
         });
         let mut roles = claims.roles;
         roles.extend(claims.role);
-        Ok(Identity { roles, channels: claims.channels, expires_at, ..Identity::new(&user)? })
+        Ok(Identity {
+            roles,
+            channels: claims.channels,
+            expires_at,
+            ..Identity::new(&user)?
+        })
     }
 }
 
@@ -123,7 +131,9 @@ impl Authenticator for Jwt {
         token: Option<&'a str>,
         _handshake: &'a Handshake,
     ) -> BoxFuture<'a, Result<Identity, AuthError>> {
-        let result = token.ok_or(AuthError::Missing).and_then(|token| self.identify(token));
+        let result = token
+            .ok_or(AuthError::Missing)
+            .and_then(|token| self.identify(token));
         Box::pin(std::future::ready(result))
     }
 }
@@ -131,7 +141,9 @@ impl Authenticator for Jwt {
 impl fmt::Debug for Jwt {
     /// Without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwt").field("algorithms", &self.validation.algorithms).finish_non_exhaustive()
+        f.debug_struct("Jwt")
+            .field("algorithms", &self.validation.algorithms)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,12 +157,20 @@ mod tests {
     const SECRET: &[u8] = b"a secret of the tests";
 
     fn identify(claims: &Value) -> Result<Identity, AuthError> {
-        let token = encode(&Header::default(), claims, &EncodingKey::from_secret(SECRET)).unwrap();
+        let token = encode(
+            &Header::default(),
+            claims,
+            &EncodingKey::from_secret(SECRET),
+        )
+        .unwrap();
         Jwt::new(JwtKey::Hs256(SECRET)).unwrap().identify(&token)
     }
 
     fn now() -> u64 {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
     }
 
     #[test]
@@ -169,7 +189,10 @@ mod tests {
 
     #[test]
     fn expired_and_invalid_are_told_apart() {
-        assert!(matches!(identify(&json!({"sub": "a", "exp": now() - 1})), Err(AuthError::Expired)));
+        assert!(matches!(
+            identify(&json!({"sub": "a", "exp": now() - 1})),
+            Err(AuthError::Expired)
+        ));
         for claims in [
             json!({}),
             json!({"sub": "a.b"}),
@@ -179,24 +202,35 @@ mod tests {
             json!({"sub": "a", "nbf": now() + 60}),
             json!({"sub": "a", "exp": "soon"}),
         ] {
-            assert!(matches!(identify(&claims), Err(AuthError::Invalid(_))), "{claims}");
+            assert!(
+                matches!(identify(&claims), Err(AuthError::Invalid(_))),
+                "{claims}"
+            );
         }
     }
 
     #[test]
     fn the_algorithm_is_pinned() {
         let jwt = Jwt::new(JwtKey::Hs256(SECRET)).unwrap();
-        let strong = encode(&Header::new(Algorithm::HS512), &json!({"sub": "a"}), &EncodingKey::from_secret(SECRET));
+        let strong = encode(
+            &Header::new(Algorithm::HS512),
+            &json!({"sub": "a"}),
+            &EncodingKey::from_secret(SECRET),
+        );
         assert!(jwt.identify(&strong.unwrap()).is_err());
         // {"alg":"none"} . {"sub":"a"} .
-        assert!(jwt.identify("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.").is_err());
+        assert!(
+            jwt.identify("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.")
+                .is_err()
+        );
         assert!(jwt.identify("").is_err());
     }
 
     #[test]
     fn public_keys_check_what_private_keys_signed() {
         // Made for these tests with `openssl genpkey`.
-        let cases: [(Algorithm, fn(&'static [u8]) -> JwtKey<'static>, EncodingKey, &[u8]); 3] = [
+        type AsKey = fn(&'static [u8]) -> JwtKey<'static>;
+        let cases: [(Algorithm, AsKey, EncodingKey, &[u8]); 3] = [
             (
                 Algorithm::RS256,
                 |pem| JwtKey::Rs256(pem),
@@ -221,7 +255,12 @@ mod tests {
             let token = encode(&Header::new(algorithm), &json!({"sub": "a"}), &private).unwrap();
             assert_eq!(&*jwt.identify(&token).unwrap().user, "a", "{algorithm:?}");
             // The public key as HMAC secret is the classic confusion.
-            let forged = encode(&Header::default(), &json!({"sub": "a"}), &EncodingKey::from_secret(public)).unwrap();
+            let forged = encode(
+                &Header::default(),
+                &json!({"sub": "a"}),
+                &EncodingKey::from_secret(public),
+            )
+            .unwrap();
             assert!(jwt.identify(&forged).is_err(), "{algorithm:?}");
         }
         assert!(Jwt::new(JwtKey::Rs256(b"no pem")).is_err());

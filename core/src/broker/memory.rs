@@ -17,21 +17,31 @@ pub struct Memory {
 
 impl Broker for Memory {
     fn guarantees(&self) -> Guarantees {
-        Guarantees { name: "memory", ordered: true, durable: false, replayable: false, shared_positions: true }
+        Guarantees {
+            name: "memory",
+            ordered: true,
+            durable: false,
+            replayable: false,
+            shared_positions: true,
+        }
     }
 
     fn start(&self, ingress: Ingress) -> BoxFuture<'_, Result<(), BrokerError>> {
-        let started = self
-            .ingress
-            .set(ingress)
-            .map_err(|_| BrokerError::new(BrokerErrorKind::Rejected, "a memory broker serves one node"));
+        let started = self.ingress.set(ingress).map_err(|_| {
+            BrokerError::new(BrokerErrorKind::Rejected, "a memory broker serves one node")
+        });
         Box::pin(ready(started))
     }
 
     fn publish(&self, event: Event) -> BoxFuture<'_, Result<Published, BrokerError>> {
         let published = match self.ingress.get() {
-            Some(ingress) => Ok(Published { position: ingress.deliver(event) }),
-            None => Err(BrokerError::new(BrokerErrorKind::Unavailable, "the broker was not started")),
+            Some(ingress) => Ok(Published {
+                position: ingress.deliver(event),
+            }),
+            None => Err(BrokerError::new(
+                BrokerErrorKind::Unavailable,
+                "the broker was not started",
+            )),
         };
         Box::pin(ready(published))
     }

@@ -16,13 +16,21 @@ impl ChannelPattern {
     /// Where the pattern has more than one id or could match no channel name.
     #[must_use]
     pub fn new(pattern: &str, is_id: fn(&str) -> bool) -> Self {
-        let ids = pattern.split('.').filter(|segment| is_placeholder(segment)).count();
-        let literals = pattern.split('.').filter(|segment| !is_placeholder(segment));
+        let ids = pattern
+            .split('.')
+            .filter(|segment| is_placeholder(segment))
+            .count();
+        let literals = pattern
+            .split('.')
+            .filter(|segment| !is_placeholder(segment));
         assert!(
             ids <= 1 && literals.into_iter().all(Channel::is_segment),
             "{pattern:?} is no channel pattern"
         );
-        Self { text: pattern.to_owned(), is_id }
+        Self {
+            text: pattern.to_owned(),
+            is_id,
+        }
     }
 
     /// The pattern's text.
@@ -56,7 +64,10 @@ impl ChannelPattern {
         if !(self.is_id)(id) {
             return None;
         }
-        let segments = self.text.split('.').map(|segment| if is_placeholder(segment) { id } else { segment });
+        let segments = self
+            .text
+            .split('.')
+            .map(|segment| if is_placeholder(segment) { id } else { segment });
         Channel::new(&segments.collect::<Vec<_>>().join(".")).ok()
     }
 
@@ -64,7 +75,9 @@ impl ChannelPattern {
     pub(super) fn has_shape_of(&self, pattern: &str) -> bool {
         let mut other = pattern.split('.');
         let alike = self.text.split('.').all(|segment| {
-            other.next().is_some_and(|other| segment == other || (is_placeholder(segment) && is_placeholder(other)))
+            other.next().is_some_and(|other| {
+                segment == other || (is_placeholder(segment) && is_placeholder(other))
+            })
         });
         alike && other.next().is_none()
     }
@@ -84,9 +97,17 @@ mod tests {
 
     #[test]
     fn a_pattern_matches_its_form_alone() {
-        let orders = ChannelPattern::new("user.{user_id}.orders", |id| id.bytes().all(|b| b.is_ascii_digit()));
+        let orders = ChannelPattern::new("user.{user_id}.orders", |id| {
+            id.bytes().all(|b| b.is_ascii_digit())
+        });
         assert_eq!(orders.matches(&channel("user.7.orders")), Some(Some("7")));
-        for other in ["user.7", "user.x.orders", "user.7.orders.x", "seller.7.orders", "user.7.messages"] {
+        for other in [
+            "user.7",
+            "user.x.orders",
+            "user.7.orders.x",
+            "seller.7.orders",
+            "user.7.messages",
+        ] {
             assert_eq!(orders.matches(&channel(other)), None, "{other}");
         }
         assert_eq!(orders.fill("7"), Some(channel("user.7.orders")));

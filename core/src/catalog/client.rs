@@ -32,11 +32,16 @@ impl Catalog {
         channel: Option<&Channel>,
         published: &RawValue,
     ) -> Result<Event, Error> {
-        let published = serde_json::from_str::<FromClient<'_>>(published.get()).map_err(|error| {
-            let text = error.to_string();
-            let text = text.split(" at line ").next().unwrap_or_default().to_owned();
-            Error::invalid_event(vec![Problem::new("data", text)])
-        })?;
+        let published =
+            serde_json::from_str::<FromClient<'_>>(published.get()).map_err(|error| {
+                let text = error.to_string();
+                let text = text
+                    .split(" at line ")
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
+                Error::invalid_event(vec![Problem::new("data", text)])
+            })?;
         let named = match (channel, &published.channel) {
             (Some(channel), Some(named)) if channel.as_str() != named => {
                 let problem = Problem::new("channel", "is not the channel that is published to");
@@ -45,7 +50,10 @@ impl Catalog {
             (channel, named) => named.as_deref().or(channel.map(Channel::as_str)),
         };
         let envelope = self.envelope_from_client(&published, named, identity);
-        let draft = self.envelope.draft(&envelope).map_err(Error::invalid_event)?;
+        let draft = self
+            .envelope
+            .draft(&envelope)
+            .map_err(Error::invalid_event)?;
         let event_type = self.event_type(&draft).map_err(Error::invalid_event)?;
         if !event_type.from_clients {
             return Err(Error::new(
@@ -53,24 +61,49 @@ impl Catalog {
                 format!("clients may not publish {}", published.event),
             ));
         }
-        let reading = event_type.read(draft.data(), &draft.fields()).map_err(Error::invalid_event)?;
-        if reading.author.is_some_and(|author| *author != *identity.user) {
-            return Err(Error::new(ErrorKind::PermissionDenied, "a client may speak in its own user's name only"));
+        let reading = event_type
+            .read(draft.data(), &draft.fields())
+            .map_err(Error::invalid_event)?;
+        if reading
+            .author
+            .is_some_and(|author| *author != *identity.user)
+        {
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                "a client may speak in its own user's name only",
+            ));
         }
         let Admitted { event, .. } = self.admit(&draft).map_err(Error::invalid_event)?;
         Ok(event)
     }
 
-    fn envelope_from_client(&self, published: &FromClient<'_>, channel: Option<&str>, identity: &Identity) -> String {
+    fn envelope_from_client(
+        &self,
+        published: &FromClient<'_>,
+        channel: Option<&str>,
+        identity: &Identity,
+    ) -> String {
         let text = |text: &str| serde_json::to_string(text).expect("strings serialize");
-        let mut envelope = format!("{{\"{}\":{}", self.envelope.event_field(), text(&published.event));
+        let mut envelope = format!(
+            "{{\"{}\":{}",
+            self.envelope.event_field(),
+            text(&published.event)
+        );
         if let Some(channel) = channel {
-            envelope.push_str(&format!(",\"{}\":{}", self.envelope.channel_field(), text(channel)));
+            envelope.push_str(&format!(
+                ",\"{}\":{}",
+                self.envelope.channel_field(),
+                text(channel)
+            ));
         }
         if let Some((name, json)) = self.envelope.user_field(identity) {
             envelope.push_str(&format!(",\"{name}\":{json}"));
         }
-        envelope.push_str(&format!(",\"{}\":{}}}", self.envelope.data_field(), published.data.get()));
+        envelope.push_str(&format!(
+            ",\"{}\":{}}}",
+            self.envelope.data_field(),
+            published.data.get()
+        ));
         envelope
     }
 }

@@ -60,21 +60,41 @@ impl EnvelopeFields<'_> {
     /// A field's JSON, if it was sent.
     #[must_use]
     pub fn json(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.get())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.get())
     }
 }
 
 impl Envelope {
     /// An envelope whose event name, data, channel and priority stand under these names.
     #[must_use]
-    pub const fn new(event: &'static str, data: &'static str, channel: &'static str, priority: &'static str) -> Self {
-        Self { event, data, channel, priority, id: None, user: None, fields: Vec::new() }
+    pub const fn new(
+        event: &'static str,
+        data: &'static str,
+        channel: &'static str,
+        priority: &'static str,
+    ) -> Self {
+        Self {
+            event,
+            data,
+            channel,
+            priority,
+            id: None,
+            user: None,
+            fields: Vec::new(),
+        }
     }
 
     /// Adds a field that may be left out. `check` gets its JSON and says what is wrong with it.
     #[must_use]
     pub fn optional(mut self, name: &'static str, check: fn(&str) -> Result<(), String>) -> Self {
-        self.fields.push(Field { name, check, fill: None });
+        self.fields.push(Field {
+            name,
+            check,
+            fill: None,
+        });
         self
     }
 
@@ -86,7 +106,11 @@ impl Envelope {
         check: fn(&str) -> Result<(), String>,
         fill: fn(&Fill<'_>) -> String,
     ) -> Self {
-        self.fields.push(Field { name, check, fill: Some(fill) });
+        self.fields.push(Field {
+            name,
+            check,
+            fill: Some(fill),
+        });
         self
     }
 
@@ -129,8 +153,8 @@ impl Envelope {
 
     /// Takes an envelope apart and checks everything but the data.
     pub(super) fn draft<'a>(&'a self, json: &'a str) -> Result<Draft<'a>, Vec<Problem>> {
-        let Members(fields) =
-            serde_json::from_str(json).map_err(|error| vec![Problem::new("", error.to_string())])?;
+        let Members(fields) = serde_json::from_str(json)
+            .map_err(|error| vec![Problem::new("", error.to_string())])?;
         let mut problems = Vec::new();
         let mut event = None;
         let mut data = None;
@@ -146,7 +170,9 @@ impl Envelope {
                 data = Some(*value);
             } else if name != self.channel && name != self.priority {
                 match self.fields.iter().find(|field| field.name == name) {
-                    None => problems.push(Problem::new(name.as_ref(), "is no field of the envelope")),
+                    None => {
+                        problems.push(Problem::new(name.as_ref(), "is no field of the envelope"));
+                    }
                     Some(field) => {
                         if let Err(problem) = (field.check)(value.get()) {
                             problems.push(Problem::new(name.as_ref(), problem));
@@ -161,7 +187,13 @@ impl Envelope {
             }
         }
         match (event, data) {
-            (Some(event), Some(data)) if problems.is_empty() => Ok(Draft { envelope: self, json, fields, event, data }),
+            (Some(event), Some(data)) if problems.is_empty() => Ok(Draft {
+                envelope: self,
+                json,
+                fields,
+                event,
+                data,
+            }),
             _ => Err(problems),
         }
     }
@@ -189,9 +221,14 @@ impl Envelope {
                 add(field.name, &value(fill));
             }
         }
-        let id = self.id.and_then(|id| draft.fields.iter().find(|(name, _)| name == id));
-        let id = id.and_then(|(_, value)| string(value)).map_or_else(|| fill.id.to_owned(), Cow::into_owned);
-        let json = compact(draft.json.as_bytes()).unwrap_or_else(|| Bytes::copy_from_slice(draft.json.as_bytes()));
+        let id = self
+            .id
+            .and_then(|id| draft.fields.iter().find(|(name, _)| name == id));
+        let id = id
+            .and_then(|(_, value)| string(value))
+            .map_or_else(|| fill.id.to_owned(), Cow::into_owned);
+        let json = compact(draft.json.as_bytes())
+            .unwrap_or_else(|| Bytes::copy_from_slice(draft.json.as_bytes()));
         if added.is_empty() {
             return (id, json);
         }
@@ -217,12 +254,17 @@ impl<'a> Draft<'a> {
     }
 
     fn field(&self, name: &str) -> Option<&'a RawValue> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+        self.fields
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| *value)
     }
 
     pub(super) fn channel(&self) -> Result<Option<&'a str>, Problem> {
         let name = self.envelope.channel;
-        let Some(value) = self.field(name) else { return Ok(None) };
+        let Some(value) = self.field(name) else {
+            return Ok(None);
+        };
         // A channel's name has no characters that JSON has to escape.
         match serde_json::from_str(value.get()) {
             Ok(channel) => Ok(Some(channel)),
@@ -232,7 +274,9 @@ impl<'a> Draft<'a> {
 
     pub(super) fn priority(&self) -> Result<Option<Priority>, Problem> {
         let name = self.envelope.priority;
-        let Some(value) = self.field(name) else { return Ok(None) };
+        let Some(value) = self.field(name) else {
+            return Ok(None);
+        };
         match serde_json::from_str(value.get()) {
             Ok(priority) => Ok(Some(priority)),
             Err(_) => Err(Problem::new(name, "is not high, medium or low")),

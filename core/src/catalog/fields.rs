@@ -20,13 +20,17 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Self> {
         // Narrower than jiff, which takes Temporal's extensions of the format as well.
         let (head, rest) = text.split_at_checked(19)?;
-        let digits = rest.strip_prefix('.').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        let digits = rest
+            .strip_prefix('.')
+            .map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
         let fraction = digits.map_or(0, |zone| rest.len() - zone.len());
         let zone = digits.unwrap_or(rest);
         let fits = has_form(head, "dddd-dd-ddTdd:dd:dd")
             && fraction != 1
             && fraction <= 10
-            && (zone.eq_ignore_ascii_case("z") || has_form(zone, "+dd:dd") || has_form(zone, "-dd:dd"));
+            && (zone.eq_ignore_ascii_case("z")
+                || has_form(zone, "+dd:dd")
+                || has_form(zone, "-dd:dd"));
         if !fits {
             return None;
         }
@@ -44,17 +48,22 @@ impl Date {
     /// Reads a day; none where the text is not RFC 3339 (section 5.6, `full-date`).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        has_form(text, "dddd-dd-dd").then(|| text.parse().ok().map(Self)).flatten()
+        has_form(text, "dddd-dd-dd")
+            .then(|| text.parse().ok().map(Self))
+            .flatten()
     }
 }
 
 /// Whether `text` is like `form`, in which `d` stands for a digit and letters for either case.
 fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
-        && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
-            b'd' => byte.is_ascii_digit(),
-            other => byte.eq_ignore_ascii_case(&other),
-        })
+        && text
+            .bytes()
+            .zip(form.bytes())
+            .all(|(byte, form)| match form {
+                b'd' => byte.is_ascii_digit(),
+                other => byte.eq_ignore_ascii_case(&other),
+            })
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
@@ -115,7 +124,9 @@ impl JsonSchema for Date {
 ///
 /// # Errors
 /// Those of `T`.
-pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
 }
 
@@ -126,25 +137,49 @@ mod tests {
     #[test]
     fn times_are_those_of_rfc_3339() {
         for good in [
-            "2025-07-17T10:30:00Z", "2025-07-17t10:30:00z", "2025-07-17T10:30:00.123456789+07:00",
-            "2025-07-17T10:30:00-00:30", "2024-02-29T23:59:59.5Z",
+            "2025-07-17T10:30:00Z",
+            "2025-07-17t10:30:00z",
+            "2025-07-17T10:30:00.123456789+07:00",
+            "2025-07-17T10:30:00-00:30",
+            "2024-02-29T23:59:59.5Z",
         ] {
             assert!(Timestamp::parse(good).is_some(), "{good}");
         }
         for bad in [
-            "", "2025-07-17", "2025-07-17 10:30:00Z", "2025-07-17T10:30Z", "2025-07-17T10:30:00",
-            "2025-02-29T10:30:00Z", "2025-07-17T25:30:00Z", "2025-07-17T10:30:00.Z", "2025-07-17T10:30:00+0700",
-            "2025-07-17T10:30:00Z[UTC]", "20250717T103000Z", "+002025-07-17T10:30:00Z", "2025-07-17T10:30:00é",
+            "",
+            "2025-07-17",
+            "2025-07-17 10:30:00Z",
+            "2025-07-17T10:30Z",
+            "2025-07-17T10:30:00",
+            "2025-02-29T10:30:00Z",
+            "2025-07-17T25:30:00Z",
+            "2025-07-17T10:30:00.Z",
+            "2025-07-17T10:30:00+0700",
+            "2025-07-17T10:30:00Z[UTC]",
+            "20250717T103000Z",
+            "+002025-07-17T10:30:00Z",
+            "2025-07-17T10:30:00é",
         ] {
             assert!(Timestamp::parse(bad).is_none(), "{bad}");
         }
-        assert_eq!(Timestamp::parse("1970-01-01T01:00:01+01:00").unwrap().unix_seconds(), 1);
+        assert_eq!(
+            Timestamp::parse("1970-01-01T01:00:01+01:00")
+                .unwrap()
+                .unix_seconds(),
+            1
+        );
     }
 
     #[test]
     fn dates_are_those_of_rfc_3339() {
         assert!(Date::parse("2025-07-20").is_some());
-        for bad in ["2025-7-20", "20250720", "2025-02-30", "2025-07-20T00:00:00Z", ""] {
+        for bad in [
+            "2025-7-20",
+            "20250720",
+            "2025-02-30",
+            "2025-07-20T00:00:00Z",
+            "",
+        ] {
             assert!(Date::parse(bad).is_none(), "{bad}");
         }
     }

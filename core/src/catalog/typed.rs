@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::channels::ChannelPattern;
 use super::envelope::EnvelopeFields;
-use crate::event::{Guarantee, Priority};
 use crate::error::Problem;
+use crate::event::{Guarantee, Priority};
 
 /// An event of a platform: its data's type, and beside it everything else that holds for it.
 ///
@@ -99,16 +99,26 @@ impl EventType {
     }
 
     /// Reads and checks an event's data.
-    pub(super) fn read(&self, data: &RawValue, envelope: &EnvelopeFields<'_>) -> Result<Reading, Vec<Problem>> {
+    pub(super) fn read(
+        &self,
+        data: &RawValue,
+        envelope: &EnvelopeFields<'_>,
+    ) -> Result<Reading, Vec<Problem>> {
         (self.read)(data, envelope)
     }
 }
 
-fn read<T: TypedEvent>(data: &RawValue, envelope: &EnvelopeFields<'_>) -> Result<Reading, Vec<Problem>> {
+fn read<T: TypedEvent>(
+    data: &RawValue,
+    envelope: &EnvelopeFields<'_>,
+) -> Result<Reading, Vec<Problem>> {
     let mut deserializer = serde_json::Deserializer::from_str(data.get());
-    let data = serde_path_to_error::deserialize::<_, T>(&mut deserializer).map_err(|error| vec![unreadable(&error)])?;
+    let data = serde_path_to_error::deserialize::<_, T>(&mut deserializer)
+        .map_err(|error| vec![unreadable(&error)])?;
     data.validate().map_err(|report| {
-        let problems = report.iter().map(|(path, error)| Problem::new(below_data(&path.to_string()), error.to_string()));
+        let problems = report
+            .iter()
+            .map(|(path, error)| Problem::new(below_data(&path.to_string()), error.to_string()));
         problems.collect::<Vec<_>>()
     })?;
     Ok(Reading {
@@ -128,13 +138,24 @@ fn unreadable(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem 
     let text = error.inner().to_string();
     // serde_json says where in the text; the path says it better.
     let text = text.split(" at line ").next().unwrap_or_default();
-    if let Some(field) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-        let path = if parent.is_empty() { field.to_owned() } else { format!("{parent}.{field}") };
+    if let Some(field) = text
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
+        let path = if parent.is_empty() {
+            field.to_owned()
+        } else {
+            format!("{parent}.{field}")
+        };
         return Problem::new(below_data(&path), "is missing");
     }
     Problem::new(below_data(&parent), text)
 }
 
 fn below_data(path: &str) -> String {
-    if path.is_empty() { "data".to_owned() } else { format!("data.{path}") }
+    if path.is_empty() {
+        "data".to_owned()
+    } else {
+        format!("data.{path}")
+    }
 }

@@ -10,7 +10,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Codec, Command, Connect, Connected, Messages, Notice, Reply, Request, Since, Subscribe, Subscribed};
+use super::{
+    Codec, Command, Connect, Connected, Messages, Notice, Reply, Request, Since, Subscribe,
+    Subscribed,
+};
 use crate::channel::Channel;
 use crate::disconnect::Disconnect;
 use crate::error::{Error, ErrorKind};
@@ -25,7 +28,12 @@ impl Codec for Centrifuge {
         "centrifuge-json"
     }
 
-    fn publications(&self, channel: &Channel, publications: &[Arc<Publication>], messages: &mut Messages<'_>) {
+    fn publications(
+        &self,
+        channel: &Channel,
+        publications: &[Arc<Publication>],
+        messages: &mut Messages<'_>,
+    ) {
         for publication in publications {
             let line = begin_line(messages);
             // Channel names need no escaping: their alphabet has none of what JSON escapes.
@@ -62,7 +70,11 @@ impl Codec for Centrifuge {
                     r#"{{"push":{{"message":{{"data":{{"type":"dropped","channel":"{channel}","count":{count}}}}}}}}}"#
                 ),
             ),
-            Notice::Unsubscribed { channel, code, reason } => write(
+            Notice::Unsubscribed {
+                channel,
+                code,
+                reason,
+            } => write(
                 line,
                 format_args!(
                     r#"{{"push":{{"channel":"{channel}","unsubscribe":{{"code":{code},"reason":"{reason}"}}}}}}"#
@@ -78,7 +90,12 @@ impl Codec for Centrifuge {
     fn decode(&self, message: &[u8]) -> Result<Vec<Request>, Disconnect> {
         let mut requests = Vec::new();
         for fields in serde_json::Deserializer::from_slice(message).into_iter::<CommandFields>() {
-            requests.push(fields.ok().and_then(CommandFields::request).ok_or(Disconnect::BAD_REQUEST)?);
+            requests.push(
+                fields
+                    .ok()
+                    .and_then(CommandFields::request)
+                    .ok_or(Disconnect::BAD_REQUEST)?,
+            );
         }
         if requests.is_empty() {
             return Err(Disconnect::BAD_REQUEST);
@@ -104,7 +121,13 @@ fn write_publication(line: &mut Vec<u8>, publication: &Publication) {
     line.extend_from_slice(event.payload());
     if let Some(publisher) = event.publisher() {
         line.extend_from_slice(br#","info":"#);
-        write_json(line, &InfoFields { user: &publisher.user, client: &publisher.client });
+        write_json(
+            line,
+            &InfoFields {
+                user: &publisher.user,
+                client: &publisher.client,
+            },
+        );
     }
     if let Some(position) = publication.position() {
         write(line, format_args!(r#","offset":{}"#, position.offset));
@@ -135,7 +158,10 @@ fn write_reply(line: &mut Vec<u8>, reply: &Reply) {
         Reply::History { publications, top } => {
             line.extend_from_slice(br#""history":{"#);
             write_publications(line, publications);
-            write(line, format_args!(r#","epoch":"{}","offset":{}}}"#, top.epoch, top.offset));
+            write(
+                line,
+                format_args!(r#","epoch":"{}","offset":{}}}"#, top.epoch, top.offset),
+            );
         }
         Reply::Refreshed { ttl } => {
             line.extend_from_slice(br#""refresh":{"#);
@@ -147,10 +173,17 @@ fn write_reply(line: &mut Vec<u8>, reply: &Reply) {
 }
 
 fn write_connected(line: &mut Vec<u8>, connected: &Connected) {
-    let Connected { client, ttl, subscriptions, ping } = connected;
+    let Connected {
+        client,
+        ttl,
+        subscriptions,
+        ping,
+    } = connected;
     write(
         line,
-        format_args!(r#""connect":{{"client":"{client}","version":"fanfare","ping":{ping},"pong":true"#),
+        format_args!(
+            r#""connect":{{"client":"{client}","version":"fanfare","ping":{ping},"pong":true"#
+        ),
     );
     if ttl.is_some() {
         line.push(b',');
@@ -180,7 +213,13 @@ fn write_subscribed(line: &mut Vec<u8>, subscribed: &Subscribed) {
         ),
     );
     if subscribed.was_recovering {
-        write(line, format_args!(r#","was_recovering":true,"recovered":{}"#, subscribed.recovered));
+        write(
+            line,
+            format_args!(
+                r#","was_recovering":true,"recovered":{}"#,
+                subscribed.recovered
+            ),
+        );
     }
     if !subscribed.publications.is_empty() {
         line.push(b',');
@@ -196,11 +235,13 @@ fn write_ttl(line: &mut Vec<u8>, ttl: Option<u32>) {
 }
 
 fn write(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    line.write_fmt(text).expect("writing to a Vec does not fail");
+    line.write_fmt(text)
+        .expect("writing to a Vec does not fail");
 }
 
 fn write_json(line: &mut Vec<u8>, value: &impl Serialize) {
-    serde_json::to_writer(line, value).expect("strings and numbers serialize, and a Vec takes them");
+    serde_json::to_writer(line, value)
+        .expect("strings and numbers serialize, and a Vec takes them");
 }
 
 #[derive(Serialize)]
@@ -305,7 +346,10 @@ struct SinceFields {
 
 impl From<SinceFields> for Since {
     fn from(fields: SinceFields) -> Self {
-        Self { epoch: fields.epoch, offset: fields.offset }
+        Self {
+            epoch: fields.epoch,
+            offset: fields.offset,
+        }
     }
 }
 
@@ -358,10 +402,19 @@ impl CommandFields {
                     recover: fields.recover.then(|| fields.since.into()),
                 })
             }),
-            self.unsubscribe.map(|fields| Command::Unsubscribe { channel: fields.channel }),
-            self.publish.map(|fields| Command::Publish { channel: fields.channel, data: fields.data }),
-            self.presence.map(|fields| Command::Presence { channel: fields.channel }),
-            self.presence_stats.map(|fields| Command::PresenceStats { channel: fields.channel }),
+            self.unsubscribe.map(|fields| Command::Unsubscribe {
+                channel: fields.channel,
+            }),
+            self.publish.map(|fields| Command::Publish {
+                channel: fields.channel,
+                data: fields.data,
+            }),
+            self.presence.map(|fields| Command::Presence {
+                channel: fields.channel,
+            }),
+            self.presence_stats.map(|fields| Command::PresenceStats {
+                channel: fields.channel,
+            }),
             self.history.map(|fields| Command::History {
                 channel: fields.channel,
                 limit: usize::try_from(fields.limit).ok(),
@@ -369,14 +422,22 @@ impl CommandFields {
                 reverse: fields.reverse,
             }),
             self.ping.map(|Empty {}| Command::Ping),
-            self.refresh.map(|fields| Command::Refresh { token: fields.token }),
-            self.send.or(self.rpc).or(self.sub_refresh).map(|Empty {}| Command::Unsupported),
+            self.refresh.map(|fields| Command::Refresh {
+                token: fields.token,
+            }),
+            self.send
+                .or(self.rpc)
+                .or(self.sub_refresh)
+                .map(|Empty {}| Command::Unsupported),
         ]
         .into_iter()
         .flatten();
         match (commands.next(), commands.next()) {
             (Some(command), None) => Some(Request { id, command }),
-            (None, None) if is_pong => Some(Request { id, command: Command::Pong }),
+            (None, None) if is_pong => Some(Request {
+                id,
+                command: Command::Pong,
+            }),
             _ => None,
         }
     }
@@ -402,17 +463,34 @@ mod tests {
             panic!("{requests:?}")
         };
         assert_eq!(subscribe.channel, "a");
-        assert_eq!(subscribe.recover, Some(Since { epoch: "e".into(), offset: 7 }));
+        assert_eq!(
+            subscribe.recover,
+            Some(Since {
+                epoch: "e".into(),
+                offset: 7
+            })
+        );
         assert!(matches!(requests[1].command, Command::Pong));
     }
 
     #[test]
     fn what_is_no_command_is_a_bad_request() {
         for bad in [
-            "", " ", "x", "[]", "1", "{", "{\"id\":1}", "{\"id\":-1,\"ping\":{}}", "{\"id\":1,\"nope\":{}}",
-            "{\"id\":1,\"ping\":{},\"refresh\":{\"token\":\"t\"}}", "{\"id\":1,\"subscribe\":[]}",
-            "{\"id\":1,\"subscribe\":{\"channel\":1}}", "{\"id\":1,\"publish\":{\"channel\":\"a\"}}",
-            "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"offset\":-1}}", "{} x",
+            "",
+            " ",
+            "x",
+            "[]",
+            "1",
+            "{",
+            "{\"id\":1}",
+            "{\"id\":-1,\"ping\":{}}",
+            "{\"id\":1,\"nope\":{}}",
+            "{\"id\":1,\"ping\":{},\"refresh\":{\"token\":\"t\"}}",
+            "{\"id\":1,\"subscribe\":[]}",
+            "{\"id\":1,\"subscribe\":{\"channel\":1}}",
+            "{\"id\":1,\"publish\":{\"channel\":\"a\"}}",
+            "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"offset\":-1}}",
+            "{} x",
         ] {
             assert_eq!(decode(bad).unwrap_err(), Disconnect::BAD_REQUEST, "{bad}");
         }
@@ -423,10 +501,21 @@ mod tests {
         let [request] = &decode(r#"{"id":1,"history":{"channel":"a"}}"#).unwrap()[..] else {
             panic!("one command")
         };
-        assert!(matches!(request.command, Command::History { limit: Some(0), since: None, .. }));
-        let [request] = &decode(r#"{"id":1,"history":{"channel":"a","limit":-1}}"#).unwrap()[..] else {
+        assert!(matches!(
+            request.command,
+            Command::History {
+                limit: Some(0),
+                since: None,
+                ..
+            }
+        ));
+        let [request] = &decode(r#"{"id":1,"history":{"channel":"a","limit":-1}}"#).unwrap()[..]
+        else {
             panic!("one command")
         };
-        assert!(matches!(request.command, Command::History { limit: None, .. }));
+        assert!(matches!(
+            request.command,
+            Command::History { limit: None, .. }
+        ));
     }
 }

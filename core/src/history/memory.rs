@@ -53,7 +53,10 @@ impl Memory {
     }
 
     fn epoch_without_ring(&self, channel: &Channel) -> Epoch {
-        Epoch(self.hasher.hash_one((channel, self.forgotten.load(Ordering::Acquire))))
+        Epoch(
+            self.hasher
+                .hash_one((channel, self.forgotten.load(Ordering::Acquire))),
+        )
     }
 }
 
@@ -80,7 +83,10 @@ impl HistoryStore for Memory {
     fn top(&self, channel: &Channel) -> Position {
         match self.shard(channel).get(channel) {
             Some(ring) => ring.position(),
-            None => Position { epoch: self.epoch_without_ring(channel), offset: 0 },
+            None => Position {
+                epoch: self.epoch_without_ring(channel),
+                offset: 0,
+            },
         }
     }
 
@@ -94,7 +100,10 @@ impl HistoryStore for Memory {
         let page = match self.shard(channel).get_mut(channel) {
             Some(ring) => ring.page(after, up_to, limit),
             None => Page {
-                top: Position { epoch: self.epoch_without_ring(channel), offset: 0 },
+                top: Position {
+                    epoch: self.epoch_without_ring(channel),
+                    offset: 0,
+                },
                 oldest: 1,
                 publications: Vec::new(),
             },
@@ -118,7 +127,10 @@ impl HistoryStore for Memory {
 
 impl Ring {
     fn position(&self) -> Position {
-        Position { epoch: self.epoch, offset: self.top }
+        Position {
+            epoch: self.epoch,
+            offset: self.top,
+        }
     }
 
     fn append(&mut self, event: Event, retention: &Retention) -> Arc<Publication> {
@@ -145,7 +157,13 @@ impl Ring {
         Page {
             top: self.position(),
             oldest,
-            publications: self.kept.iter().skip(skip).take(wanted.min(limit)).cloned().collect(),
+            publications: self
+                .kept
+                .iter()
+                .skip(skip)
+                .take(wanted.min(limit))
+                .cloned()
+                .collect(),
         }
     }
 
@@ -181,13 +199,20 @@ mod tests {
     }
 
     fn keep(events: usize) -> Retention {
-        Retention { events, ..Retention::default() }
+        Retention {
+            events,
+            ..Retention::default()
+        }
     }
 
     async fn offsets(store: &Memory, after: u64, up_to: u64, limit: usize) -> (u64, Vec<u64>) {
         let channel = Channel::new("thread.1").unwrap();
         let page = store.read(&channel, after, up_to, limit).await.unwrap();
-        let offsets = page.publications.iter().map(|p| p.position().unwrap().offset).collect();
+        let offsets = page
+            .publications
+            .iter()
+            .map(|p| p.position().unwrap().offset)
+            .collect();
         (page.oldest, offsets)
     }
 
@@ -208,7 +233,10 @@ mod tests {
     async fn bytes_bound_a_channel() {
         let store = Memory::default();
         let one = Publication::new(event("thread.1", "1"), None).weight();
-        let retention = Retention { bytes: 2 * one, ..Retention::default() };
+        let retention = Retention {
+            bytes: 2 * one,
+            ..Retention::default()
+        };
         for _ in 0..5 {
             store.append(event("thread.1", "1"), &retention);
         }
@@ -219,13 +247,28 @@ mod tests {
     async fn age_bounds_a_channel_and_a_forgotten_one_gets_a_new_epoch() {
         let store = Memory::default();
         let channel = Channel::new("thread.1").unwrap();
-        let retention = Retention { age: Duration::from_secs(60), ..Retention::default() };
+        let retention = Retention {
+            age: Duration::from_secs(60),
+            ..Retention::default()
+        };
         let before = store.top(&channel);
         store.append(event("thread.1", "1"), &retention);
-        assert_eq!(store.top(&channel), Position { offset: 1, ..before });
+        assert_eq!(
+            store.top(&channel),
+            Position {
+                offset: 1,
+                ..before
+            }
+        );
         tokio::time::advance(Duration::from_secs(61)).await;
         store.expire();
-        assert_eq!(store.top(&channel), Position { offset: 1, ..before });
+        assert_eq!(
+            store.top(&channel),
+            Position {
+                offset: 1,
+                ..before
+            }
+        );
         assert_eq!(offsets(&store, 0, 9, 9).await, (2, vec![]));
         tokio::time::advance(Duration::from_secs(61)).await;
         store.expire();

@@ -60,7 +60,13 @@ pub(crate) struct FlushUnderWay {
 }
 
 impl Channel {
-    pub(crate) fn new(name: Name, retention: Retention, phase: u8, workers: usize, top: Position) -> Self {
+    pub(crate) fn new(
+        name: Name,
+        retention: Retention,
+        phase: u8,
+        workers: usize,
+        top: Position,
+    ) -> Self {
         Self {
             name,
             retention,
@@ -84,32 +90,30 @@ impl Channel {
     }
 
     /// Numbers an event, keeps it, and has it flushed by its deadline.
-    pub(crate) fn accept(self: &Arc<Self>, event: Event, shared: &Arc<Shared>) -> Result<Option<Position>, Removed> {
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        event: Event,
+        shared: &Arc<Shared>,
+    ) -> Result<Option<Position>, Removed> {
         let mut state = self.state.lock();
         if state.removed {
             return Err(Removed);
         }
         let publication = shared.keep(event, &self.retention);
         let position = publication.position();
-        if state.subscribers == 0 && !state.flushing {
-            // Nobody to wait for: whoever joins later reads it from history.
-            if let Some(position) = position {
-                state.flushed = position;
-            }
-            return Ok(position);
-        }
         let event = publication.event();
         let due = event.accepted_at() + linger(&shared.config.linger, event.priority(), self.phase);
         let earlier = state.pending.due().is_none_or(|known| due < known);
         if state.pending.push(publication, due) {
             shared.metrics.conflated.increment(1);
         }
-        if !state.flushing {
-            if due <= Instant::now() || state.pending.bytes() >= shared.config.buffers.flush {
-                self.begin_flush(&mut state, shared);
-            } else if earlier {
-                shared.deadlines.add(due, self);
-            }
+        if state.settle() || state.flushing {
+            return Ok(position);
+        }
+        if due <= Instant::now() || state.pending.bytes() >= shared.config.buffers.flush {
+            self.begin_flush(&mut state, shared);
+        } else if earlier {
+            shared.deadlines.add(due, self);
         }
         Ok(position)
     }
@@ -137,7 +141,9 @@ impl Channel {
     }
 
     fn go_on(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>) {
-        let Some(due) = state.pending.due() else { return };
+        let Some(due) = state.pending.due() else {
+            return;
+        };
         if due <= Instant::now() || state.pending.bytes() >= shared.config.buffers.flush {
             self.begin_flush(state, shared);
         } else {
@@ -147,20 +153,15 @@ impl Channel {
     }
 
     fn begin_flush(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>) {
-        let most = if state.subscribers == 0 { usize::MAX } else { shared.config.buffers.flush };
-        let publications = state.pending.take(most);
-        if let Some(last) = publications.iter().rev().find_map(|p| p.position()) {
-            state.flushed = last;
-        }
-        if state.subscribers == 0 {
-            self.room.notify_waiters();
-            return;
-        }
+        let publications = state.take(shared.config.buffers.flush);
         let listed = (0..self.lists.len()).filter(|&worker| self.lists[worker].lock().len() > 0);
         let workers = listed.collect::<Vec<_>>();
         state.flushes += 1;
         state.flushing = true;
-        shared.metrics.flush_events.record(publications.len() as f64);
+        shared
+            .metrics
+            .flush_events
+            .record(publications.len() as f64);
         let under_way = Arc::new(FlushUnderWay {
             channel: self.clone(),
             flush: Arc::new(Flush::new(self.name.clone(), publications)),
@@ -174,7 +175,10 @@ impl Channel {
 
     /// Adds a subscriber. It gets every flush that begins from now on; what came before, up to the
     /// returned position, is in history.
-    pub(crate) fn join(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<(Subscription, Position), Removed> {
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+    ) -> Result<(Subscription, Position), Removed> {
         let mut state = self.state.lock();
         if state.removed {
             return Err(Removed);
@@ -184,7 +188,13 @@ impl Channel {
             joined_after: state.flushes,
         });
         state.subscribers += 1;
-        Ok((Subscription { channel: self.clone(), seat }, state.flushed))
+        Ok((
+            Subscription {
+                channel: self.clone(),
+                seat,
+            },
+            state.flushed,
+        ))
     }
 
     /// Removes a subscriber. Says whether it was the last.
@@ -195,6 +205,9 @@ impl Channel {
         }
         state.subscribers -= 1;
         state.empty_since = Instant::now();
+        if state.settle() {
+            self.room.notify_waiters();
+        }
         state.subscribers == 0
     }
 
@@ -229,12 +242,40 @@ impl Channel {
     }
 }
 
+impl State {
+    /// Takes events that are about to be shown to subscribers.
+    fn take(&mut self, max_bytes: usize) -> Box<[Arc<Publication>]> {
+        let publications = self.pending.take(max_bytes);
+        if let Some(last) = publications
+            .iter()
+            .rev()
+            .find_map(|publication| publication.position())
+        {
+            self.flushed = last;
+        }
+        publications
+    }
+
+    /// Lets go of what waits where nobody is left to wait for it: whoever joins later reads it from
+    /// history. Kept waiting, it would be flushed to that one a second time.
+    fn settle(&mut self) -> bool {
+        let settled = self.subscribers == 0 && !self.flushing;
+        if settled {
+            self.take(usize::MAX);
+        }
+        settled
+    }
+}
+
 impl FlushUnderWay {
     /// Queues the flush for a worker's subscribers. To be written by the round's end.
     pub(crate) fn stage(&self, worker: usize, round: &mut Round) {
         let list = self.channel.lists[worker].lock();
         let mut sockets = round.tally();
-        for subscriber in list.iter().filter(|subscriber| subscriber.joined_after < self.number) {
+        for subscriber in list
+            .iter()
+            .filter(|subscriber| subscriber.joined_after < self.number)
+        {
             let connection = &subscriber.connection;
             let pushed = connection.outbox.push_flush(&self.flush);
             sockets[connection.transport.index] += 1;
@@ -249,7 +290,9 @@ impl FlushUnderWay {
         if self.workers_left.fetch_sub(1, Ordering::AcqRel) == 1 {
             let mut state = self.channel.state.lock();
             state.flushing = false;
-            self.channel.go_on(&mut state, shared);
+            if !state.settle() {
+                self.channel.go_on(&mut state, shared);
+            }
             drop(state);
             self.channel.room.notify_waiters();
         }

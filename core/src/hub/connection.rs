@@ -102,11 +102,16 @@ impl Timers {
 
     /// The earliest moment at which something can be due; none if nothing ever is.
     pub(crate) fn next(&self) -> Option<u32> {
-        [&self.connect_by, &self.expires, &self.pong_by, &self.next_ping]
-            .into_iter()
-            .map(|timer| timer.load(Ordering::Relaxed))
-            .filter(|&at| at != 0)
-            .min()
+        [
+            &self.connect_by,
+            &self.expires,
+            &self.pong_by,
+            &self.next_ping,
+        ]
+        .into_iter()
+        .map(|timer| timer.load(Ordering::Relaxed))
+        .filter(|&at| at != 0)
+        .min()
     }
 
     /// The client is there.
@@ -121,7 +126,10 @@ mod tests {
 
     #[test]
     fn a_ping_that_is_not_answered_ends_the_connection() {
-        let timers = Timers { next_ping: AtomicU32::new(25), ..Timers::default() };
+        let timers = Timers {
+            next_ping: AtomicU32::new(25),
+            ..Timers::default()
+        };
         assert_eq!(timers.due(24, 25, 10), Due::Nothing);
         assert_eq!(timers.due(25, 25, 10), Due::Ping);
         assert_eq!(timers.next(), Some(36));
@@ -134,14 +142,20 @@ mod tests {
 
     #[test]
     fn a_connection_without_authentication_goes_stale() {
-        let timers = Timers { connect_by: AtomicU32::new(10), ..Timers::default() };
+        let timers = Timers {
+            connect_by: AtomicU32::new(10),
+            ..Timers::default()
+        };
         assert_eq!(timers.due(9, 25, 10), Due::Nothing);
         assert_eq!(timers.due(10, 25, 10), Due::Close(Disconnect::STALE));
     }
 
     #[test]
     fn an_ended_token_ends_the_connection() {
-        let timers = Timers { expires: AtomicU32::new(7), ..Timers::default() };
+        let timers = Timers {
+            expires: AtomicU32::new(7),
+            ..Timers::default()
+        };
         assert_eq!(timers.due(7, 25, 10), Due::Close(Disconnect::EXPIRED));
     }
 }

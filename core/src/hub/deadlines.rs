@@ -31,7 +31,10 @@ impl Deadlines {
     pub(crate) fn add(&self, at: Instant, channel: &Arc<Channel>) {
         let mut heap = self.heap.lock();
         let first = heap.peek().is_none_or(|first| at < first.at);
-        heap.push(Deadline { at, channel: Arc::downgrade(channel) });
+        heap.push(Deadline {
+            at,
+            channel: Arc::downgrade(channel),
+        });
         drop(heap);
         if first {
             self.earlier.notify_one();

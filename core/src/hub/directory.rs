@@ -38,7 +38,9 @@ impl Directory {
             Err(Full::User)
         } else {
             self.total
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |total| (total < in_total).then_some(total + 1))
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |total| {
+                    (total < in_total).then_some(total + 1)
+                })
                 .map(|_| ())
                 .map_err(|_| Full::Node)
         };
@@ -46,15 +48,25 @@ impl Directory {
             Ok(()) => entry.push(connection.clone()),
             Err(_) => {
                 drop(entry);
-                self.users.remove_if(user, |_, connections| connections.is_empty());
+                self.users
+                    .remove_if(user, |_, connections| connections.is_empty());
             }
         }
         result
     }
 
     /// Whether another connection of the user would be let in now.
-    pub(crate) fn has_room(&self, user: &str, per_user: usize, in_total: usize) -> Result<(), Full> {
-        if self.users.get(user).is_some_and(|connections| connections.len() >= per_user) {
+    pub(crate) fn has_room(
+        &self,
+        user: &str,
+        per_user: usize,
+        in_total: usize,
+    ) -> Result<(), Full> {
+        if self
+            .users
+            .get(user)
+            .is_some_and(|connections| connections.len() >= per_user)
+        {
             return Err(Full::User);
         }
         if self.total.load(Ordering::Acquire) >= in_total {
@@ -64,17 +76,23 @@ impl Directory {
     }
 
     pub(crate) fn remove(&self, user: &Arc<str>, connection: &Connection) {
-        let Entry::Occupied(mut entry) = self.users.entry(user.clone()) else { return };
+        let Entry::Occupied(mut entry) = self.users.entry(user.clone()) else {
+            return;
+        };
         let before = entry.get().len();
         entry.get_mut().retain(|known| known.id != connection.id);
-        self.total.fetch_sub(before - entry.get().len(), Ordering::AcqRel);
+        self.total
+            .fetch_sub(before - entry.get().len(), Ordering::AcqRel);
         if entry.get().is_empty() {
             entry.remove();
         }
     }
 
     pub(crate) fn of_user(&self, user: &str) -> Vec<Arc<Connection>> {
-        self.users.get(user).map(|connections| connections.clone()).unwrap_or_default()
+        self.users
+            .get(user)
+            .map(|connections| connections.clone())
+            .unwrap_or_default()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -76,7 +76,10 @@ impl Worker {
     }
 
     async fn look_at_timers(&self, shared: &Arc<Shared>) {
-        let due = self.wheel.lock().turn(shared.now(), &shared.config.heartbeat);
+        let due = self
+            .wheel
+            .lock()
+            .turn(shared.now(), &shared.config.heartbeat);
         for (at, (connection, due)) in due.into_iter().enumerate() {
             connection.act(due);
             if at % WRITES_PER_TURN == WRITES_PER_TURN - 1 {
@@ -88,7 +91,14 @@ impl Worker {
 
 impl Round {
     fn new(transports: usize) -> Self {
-        Self { staged: Vec::new(), delivered: Vec::new(), transports, conflated: 0, dropped: 0, overflowed: 0 }
+        Self {
+            staged: Vec::new(),
+            delivered: Vec::new(),
+            transports,
+            conflated: 0,
+            dropped: 0,
+            overflowed: 0,
+        }
     }
 
     /// A tally of sockets by transport, all zero.

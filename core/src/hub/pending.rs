@@ -46,7 +46,9 @@ impl Pending {
     }
 
     fn punch(&mut self, place: u64) {
-        let slot = usize::try_from(place - self.gone).ok().and_then(|at| self.slots.get_mut(at));
+        let slot = usize::try_from(place - self.gone)
+            .ok()
+            .and_then(|at| self.slots.get_mut(at));
         if let Some(publication) = slot.and_then(Option::take) {
             self.bytes -= publication.weight();
             self.holes += 1;
@@ -84,7 +86,10 @@ impl Pending {
         }
         self.bytes -= bytes;
         if self.slots.is_empty() {
-            *self = Self { gone: self.gone, ..Self::default() };
+            *self = Self {
+                gone: self.gone,
+                ..Self::default()
+            };
         } else {
             let gone = self.gone;
             self.keys.retain(|_, place| *place >= gone);

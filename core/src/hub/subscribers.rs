@@ -47,19 +47,31 @@ impl Subscribers {
             let entry = &mut self.places[place as usize];
             entry.generation = entry.generation.wrapping_add(1);
             entry.subscriber = Some(subscriber);
-            return Seat { place, generation: entry.generation };
+            return Seat {
+                place,
+                generation: entry.generation,
+            };
         }
-        let place = u32::try_from(self.places.len()).expect("fewer connections than descriptors exist");
-        self.places.push(Place { generation: 0, subscriber: Some(subscriber) });
-        Seat { place, generation: 0 }
+        let place =
+            u32::try_from(self.places.len()).expect("fewer connections than descriptors exist");
+        self.places.push(Place {
+            generation: 0,
+            subscriber: Some(subscriber),
+        });
+        Seat {
+            place,
+            generation: 0,
+        }
     }
 
     /// Removes the subscriber in `seat`, unless it has left already.
+    #[expect(clippy::needless_pass_by_value, reason = "a seat is left once")]
     pub(crate) fn leave(&mut self, seat: Seat) -> bool {
-        let Some(entry) = self.places.get_mut(seat.place as usize) else {
+        let Seat { place, generation } = seat;
+        let Some(entry) = self.places.get_mut(place as usize) else {
             return false;
         };
-        if entry.generation != seat.generation || entry.subscriber.take().is_none() {
+        if entry.generation != generation || entry.subscriber.take().is_none() {
             return false;
         }
         self.count -= 1;
@@ -68,12 +80,14 @@ impl Subscribers {
             self.places = Vec::new();
             self.free = Vec::new();
         } else {
-            self.free.push(seat.place);
+            self.free.push(place);
         }
         true
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Subscriber> {
-        self.places.iter().filter_map(|place| place.subscriber.as_ref())
+        self.places
+            .iter()
+            .filter_map(|place| place.subscriber.as_ref())
     }
 }

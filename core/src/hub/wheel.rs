@@ -27,7 +27,10 @@ struct Entry {
 
 impl Default for Wheel {
     fn default() -> Self {
-        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), turned: 0 }
+        Self {
+            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            turned: 0,
+        }
     }
 }
 
@@ -40,14 +43,21 @@ impl Wheel {
             let entered = connection.timers.entered.load(Ordering::Relaxed);
             if entered <= self.turned || at < entered {
                 connection.timers.entered.store(at, Ordering::Relaxed);
-                self.slots[(at % SLOTS) as usize].push(Entry { connection: Arc::downgrade(connection), at });
+                self.slots[(at % SLOTS) as usize].push(Entry {
+                    connection: Arc::downgrade(connection),
+                    at,
+                });
             }
         }
     }
 
     /// The connections that stand in the wheel.
     pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
-        self.slots.iter().flatten().filter_map(Entry::current).collect()
+        self.slots
+            .iter()
+            .flatten()
+            .filter_map(Entry::current)
+            .collect()
     }
 
     /// Moves on to `now` and gives back the connections for which something is due.
@@ -61,7 +71,9 @@ impl Wheel {
             self.turned += 1;
             let slot = (self.turned % SLOTS) as usize;
             for entry in std::mem::take(&mut self.slots[slot]) {
-                let Some(connection) = entry.current() else { continue };
+                let Some(connection) = entry.current() else {
+                    continue;
+                };
                 match connection.timers.due(now, ping, pong) {
                     Due::Nothing => self.add(&connection),
                     Due::Ping => {

@@ -72,7 +72,10 @@ impl Session {
                 }
             }
             if messages.len() > form.message_bytes {
-                self.answer(std::mem::replace(&mut messages, form.messages()).finish(), joins);
+                self.answer(
+                    std::mem::replace(&mut messages, form.messages()).finish(),
+                    joins,
+                );
                 self.connection.outbox.room().await;
                 if joins {
                     self.connection.outbox.hold();
@@ -109,12 +112,21 @@ impl Session {
                 self.publish(&identity, &channel, &data).await?;
                 Ok(Some(Reply::Published))
             }
-            Command::History { channel, limit, since, reverse } => {
+            Command::History {
+                channel,
+                limit,
+                since,
+                reverse,
+            } => {
                 let channel = parse(&channel)?;
-                self.node.authorize(&identity, Action::History(&channel)).await?;
+                self.node
+                    .authorize(&identity, Action::History(&channel))
+                    .await?;
                 let limit = limit.unwrap_or(usize::MAX);
-                let (publications, top) =
-                    self.node.history(&channel, since.as_ref(), limit, reverse).await?;
+                let (publications, top) = self
+                    .node
+                    .history(&channel, since.as_ref(), limit, reverse)
+                    .await?;
                 Ok(Some(Reply::History { publications, top }))
             }
             Command::Refresh { token } => self.refresh(&identity, &token).await.map(Some),
@@ -123,7 +135,9 @@ impl Session {
                 self.connection.timers.ponged();
                 Ok(None)
             }
-            Command::Presence { .. } | Command::PresenceStats { .. } => Err(ErrorKind::NotAvailable.into()),
+            Command::Presence { .. } | Command::PresenceStats { .. } => {
+                Err(ErrorKind::NotAvailable.into())
+            }
             Command::Unsupported | Command::Connect(_) => Err(ErrorKind::MethodNotFound.into()),
         }
     }
@@ -142,13 +156,22 @@ impl Session {
         let claimed = identity.channels.clone();
         let ttl = identity.ttl();
         for channel in &welcome.channels {
-            if self.node.authorize(&identity, Action::Subscribe(channel)).await.is_err() {
+            if self
+                .node
+                .authorize(&identity, Action::Subscribe(channel))
+                .await
+                .is_err()
+            {
                 return Err(Disconnect::PERMISSION_DENIED.into());
             }
         }
         let mut channels = welcome.channels;
         for channel in claimed {
-            if let Err(error) = self.node.authorize(&identity, Action::Subscribe(&channel)).await {
+            if let Err(error) = self
+                .node
+                .authorize(&identity, Action::Subscribe(&channel))
+                .await
+            {
                 warn!(%channel, user = %identity.user, %error, "a token claims a channel that its user may not have");
             } else {
                 channels.push(channel);
@@ -187,29 +210,39 @@ impl Session {
         token: Option<&str>,
         handshake: &crate::auth::Handshake,
     ) -> Result<Identity, Refusal> {
-        self.node.authenticate(token, handshake).await.map_err(|error| {
-            debug!(error = &error as &dyn std::error::Error, "not authenticated");
-            match error {
-                AuthError::Missing | AuthError::Invalid(_) => {
-                    metrics::connection_rejected("auth_failed");
-                    Refusal::from(Disconnect::INVALID_TOKEN)
+        self.node
+            .authenticate(token, handshake)
+            .await
+            .map_err(|error| {
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "not authenticated"
+                );
+                match error {
+                    AuthError::Missing | AuthError::Invalid(_) => {
+                        metrics::connection_rejected("auth_failed");
+                        Refusal::from(Disconnect::INVALID_TOKEN)
+                    }
+                    AuthError::Expired => {
+                        metrics::connection_rejected("auth_failed");
+                        ErrorKind::TokenExpired.into()
+                    }
+                    AuthError::Unavailable(_) => ErrorKind::Unavailable.into(),
                 }
-                AuthError::Expired => {
-                    metrics::connection_rejected("auth_failed");
-                    ErrorKind::TokenExpired.into()
-                }
-                AuthError::Unavailable(_) => ErrorKind::Unavailable.into(),
-            }
-        })
+            })
     }
 
     async fn subscribe(&self, identity: &Identity, subscribe: Subscribe) -> Result<Reply, Refusal> {
         let channel = parse(&subscribe.channel)?;
-        self.node.authorize(identity, Action::Subscribe(&channel)).await?;
+        self.node
+            .authorize(identity, Action::Subscribe(&channel))
+            .await?;
         if self.is_subscribed(&channel) {
             return Err(ErrorKind::AlreadySubscribed.into());
         }
-        Ok(Reply::Subscribed(self.join(&channel, subscribe.recover.as_ref()).await?))
+        Ok(Reply::Subscribed(
+            self.join(&channel, subscribe.recover.as_ref()).await?,
+        ))
     }
 
     async fn publish(
@@ -223,12 +256,21 @@ impl Session {
         let Some(catalog) = self.node.catalog() else {
             return Err(ErrorKind::PermissionDenied.into());
         };
-        let channel = if channel.is_empty() { None } else { Some(parse(channel)?) };
+        let channel = if channel.is_empty() {
+            None
+        } else {
+            Some(parse(channel)?)
+        };
         let event = catalog.read_from_client(identity, channel.as_ref(), data)?;
-        self.node.authorize(identity, Action::Publish(event.channel(), event.name())).await?;
+        self.node
+            .authorize(identity, Action::Publish(event.channel(), event.name()))
+            .await?;
         limits.take_from_channel(event.channel())?;
         let client = Arc::from(self.connection.id.to_string());
-        let publisher = Publisher { user: identity.user.clone(), client };
+        let publisher = Publisher {
+            user: identity.user.clone(),
+            client,
+        };
         self.node.publish(event.published_by(publisher)).await?;
         Ok(())
     }

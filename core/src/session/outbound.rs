@@ -23,7 +23,9 @@ pub struct Outbound {
 
 impl Outbound {
     pub(crate) fn new(connection: &Arc<Connection>) -> Self {
-        Self { connection: connection.clone() }
+        Self {
+            connection: connection.clone(),
+        }
     }
 
     /// Waits for frames and moves them into `batch`, which must be empty: what the batch before

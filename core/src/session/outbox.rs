@@ -108,7 +108,11 @@ pub(crate) enum Attention {
 
 impl Outbox {
     pub(crate) fn new(form: Arc<WireForm>, budget: usize) -> Self {
-        Self { state: Mutex::new(State::default()), form, budget }
+        Self {
+            state: Mutex::new(State::default()),
+            form,
+            budget,
+        }
     }
 
     pub(crate) fn form(&self) -> &Arc<WireForm> {
@@ -129,7 +133,10 @@ impl Outbox {
             return pushed;
         }
         state.bytes += frame.len();
-        let chunk = Chunk { frame: frame.clone(), flush: Some(flush.clone()) };
+        let chunk = Chunk {
+            frame: frame.clone(),
+            flush: Some(flush.clone()),
+        };
         if state.holds > 0 {
             state.held.push_back(chunk);
         } else {
@@ -204,7 +211,11 @@ impl Outbox {
     }
 
     /// Fills `batch` for a task that writes by itself. The batch before it counts as written.
-    pub(crate) fn poll_batch(&self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<(), Disconnect>> {
+    pub(crate) fn poll_batch(
+        &self,
+        context: &mut Context<'_>,
+        batch: &mut Batch,
+    ) -> Poll<Result<(), Disconnect>> {
         let mut state = self.state.lock();
         state.bytes -= std::mem::take(&mut state.batch_bytes);
         state.tell_room();
@@ -365,7 +376,8 @@ impl State {
         }
         let mut messages = form.messages();
         for (channel, count) in std::mem::take(&mut self.lost) {
-            form.codec.notice(&Notice::Dropped { channel, count }, &mut messages);
+            form.codec
+                .notice(&Notice::Dropped { channel, count }, &mut messages);
         }
         if let Some(frame) = messages.finish() {
             self.bytes += frame.len();
@@ -389,7 +401,10 @@ impl State {
     fn drop_superseded(&mut self, form: &WireForm) -> u64 {
         let mut newest = HashMap::new();
         let chunks = self.queue.iter().chain(&self.held);
-        for publication in chunks.filter_map(|c| c.flush.as_deref()).flat_map(Flush::publications) {
+        for publication in chunks
+            .filter_map(|c| c.flush.as_deref())
+            .flat_map(Flush::publications)
+        {
             if let Some(key) = key(publication) {
                 newest.insert(key, Arc::as_ptr(publication));
             }
@@ -420,15 +435,29 @@ impl State {
 
     /// Keeps the publications that `keep` wants in every chunk that is not on the wire yet, and
     /// says how many each channel lost.
-    fn retain(&mut self, form: &WireForm, keep: impl Fn(&Arc<Publication>) -> bool) -> Vec<(Channel, u64)> {
+    fn retain(
+        &mut self,
+        form: &WireForm,
+        keep: impl Fn(&Arc<Publication>) -> bool,
+    ) -> Vec<(Channel, u64)> {
         let mut lost = Vec::new();
         let untouchable = usize::from(self.written > 0);
         let mut freed = 0;
-        for chunk in self.queue.iter_mut().skip(untouchable).chain(&mut self.held) {
+        for chunk in self
+            .queue
+            .iter_mut()
+            .skip(untouchable)
+            .chain(&mut self.held)
+        {
             let Some(flush) = chunk.flush.as_ref().filter(|flush| flush.yields) else {
                 continue;
             };
-            let kept = flush.publications().iter().filter(|p| keep(p)).cloned().collect::<Box<[_]>>();
+            let kept = flush
+                .publications()
+                .iter()
+                .filter(|p| keep(p))
+                .cloned()
+                .collect::<Box<[_]>>();
             let count = flush.publications().len() - kept.len();
             if count == 0 {
                 continue;
@@ -436,7 +465,11 @@ impl State {
             lost.push((flush.channel().clone(), count as u64));
             freed += chunk.frame.len();
             // Encoded for this connection alone: it is the one that is behind.
-            chunk.frame = if kept.is_empty() { Bytes::new() } else { form.encode(flush.channel(), &kept) };
+            chunk.frame = if kept.is_empty() {
+                Bytes::new()
+            } else {
+                form.encode(flush.channel(), &kept)
+            };
             freed -= chunk.frame.len();
             chunk.flush = Some(Arc::new(Flush::new(flush.channel().clone(), kept)));
         }
@@ -466,3 +499,9 @@ impl std::fmt::Debug for State {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod loom_tests;

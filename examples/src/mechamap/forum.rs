@@ -139,7 +139,10 @@ impl TypedEvent for ViewCountUpdated {
     /// The newest count of a thread is all that anyone wants. Without an id in the data the channel
     /// is the thread's own.
     fn conflation_key(&self) -> Option<String> {
-        let thread = self.0.get("thread_id").or_else(|| self.0.get("thread")?.get("id"));
+        let thread = self
+            .0
+            .get("thread_id")
+            .or_else(|| self.0.get("thread")?.get("id"));
         Some(thread.map(Value::to_string).unwrap_or_default())
     }
 }

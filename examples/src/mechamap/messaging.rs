@@ -40,7 +40,8 @@ pub struct Sender {
 impl TypedEvent for MessageSent {
     const NAME: &'static str = "messaging.message.sent";
     const PRIORITY: Priority = Priority::High;
-    const CHANNELS: &'static [&'static str] = &["user.{recipient_id}", "user.{recipient_id}.messages"];
+    const CHANNELS: &'static [&'static str] =
+        &["user.{recipient_id}", "user.{recipient_id}.messages"];
 }
 
 /// Someone is writing in a conversation.

@@ -6,7 +6,14 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
-const NAMES: &[&str] = &["Linh Tran", "Minh Nguyen", "Anna Weber", "John Doe", "Yuki Sato", "Sofia Rossi"];
+const NAMES: &[&str] = &[
+    "Linh Tran",
+    "Minh Nguyen",
+    "Anna Weber",
+    "John Doe",
+    "Yuki Sato",
+    "Sofia Rossi",
+];
 const TITLES: &[&str] = &[
     "Sheet metal bend allowances",
     "Which CAM for five axes?",
@@ -31,7 +38,10 @@ struct Person {
 impl Person {
     fn any(random: &mut StdRng) -> Self {
         let at = random.random_range(0..NAMES.len());
-        Self { id: at as u64 + 1, name: NAMES[at] }
+        Self {
+            id: at as u64 + 1,
+            name: NAMES[at],
+        }
     }
 }
 
@@ -79,9 +89,11 @@ pub(super) fn envelope(random: &mut StdRng) -> Value {
                 "low_stock_threshold": 5
             }})
         }
-        80..82 => json!({"event": "marketplace.stock.low_warning", "channel": "marketplace.global", "data": {
-            "product_id": product, "stock": number % 5
-        }}),
+        80..82 => {
+            json!({"event": "marketplace.stock.low_warning", "channel": "marketplace.global", "data": {
+                "product_id": product, "stock": number % 5
+            }})
+        }
         82..84 => json!({"event": "marketplace.price.changed", "data": {
             "product_id": product, "old_price": 99.99, "new_price": 79.99, "discount_percentage": 20, "sale_ends_at": soon
         }}),
@@ -91,12 +103,14 @@ pub(super) fn envelope(random: &mut StdRng) -> Value {
                 "tracking_number": format!("MM{number:06}"), "estimated_delivery": "2026-12-24"
             }
         }),
-        86..90 => json!({"event": "messaging.message.sent", "channel": format!("user.{}", person.id), "data": {
-            "message": {
-                "id": number, "conversation_id": number % 9 + 1, "content": pick(random, COMMENTS), "created_at": time,
-                "sender": {"id": person.id, "name": person.name, "avatar_url": "https://mechamap.example/avatars/1.png"}
-            }
-        }}),
+        86..90 => {
+            json!({"event": "messaging.message.sent", "channel": format!("user.{}", person.id), "data": {
+                "message": {
+                    "id": number, "conversation_id": number % 9 + 1, "content": pick(random, COMMENTS), "created_at": time,
+                    "sender": {"id": person.id, "name": person.name, "avatar_url": "https://mechamap.example/avatars/1.png"}
+                }
+            }})
+        }
         90..93 => json!({"event": "notification.sent", "user_id": person.id, "data": {
             "notification": {
                 "id": number, "type": "reply", "title": "New reply", "message": pick(random, COMMENTS), "icon": "comment",
@@ -104,16 +118,20 @@ pub(super) fn envelope(random: &mut StdRng) -> Value {
             },
             "unread_count": number % 12
         }}),
-        93..95 => json!({"event": "user.status.changed", "channel": format!("following.{}", person.id), "data": {
-            "user_id": person.id % 6 + 1, "status": pick(random, &["online", "away", "offline"]), "last_seen_at": time,
-            "activity": "viewing_thread"
-        }}),
-        95..97 => json!({"event": "user.activity.feed_updated", "channel": format!("following.{}", person.id), "data": {
-            "activity": {
-                "type": "thread_created", "user_id": person.id % 6 + 1, "content_id": thread,
-                "content_title": TITLES[(thread - 1) as usize % TITLES.len()], "created_at": time
-            }
-        }}),
+        93..95 => {
+            json!({"event": "user.status.changed", "channel": format!("following.{}", person.id), "data": {
+                "user_id": person.id % 6 + 1, "status": pick(random, &["online", "away", "offline"]), "last_seen_at": time,
+                "activity": "viewing_thread"
+            }})
+        }
+        95..97 => {
+            json!({"event": "user.activity.feed_updated", "channel": format!("following.{}", person.id), "data": {
+                "activity": {
+                    "type": "thread_created", "user_id": person.id % 6 + 1, "content_id": thread,
+                    "content_title": TITLES[(thread - 1) as usize % TITLES.len()], "created_at": time
+                }
+            }})
+        }
         97..99 => json!({"event": "showcase.project.updated", "data": {
             "showcase_id": thread, "update_type": "new_image",
             "content": {"image_url": "https://mechamap.example/p/1.jpg", "description": "Latest progress photo"},
@@ -145,7 +163,8 @@ mod tests {
         let mut random = StdRng::seed_from_u64(7);
         for _ in 0..2_000 {
             let envelope = envelope(&mut random);
-            let read = catalog.read_from_server(envelope.to_string().as_bytes(), &Config::default().limits);
+            let read = catalog
+                .read_from_server(envelope.to_string().as_bytes(), &Config::default().limits);
             assert!(read.is_ok(), "{envelope}: {read:?}");
         }
     }

@@ -61,10 +61,14 @@ pub struct WebSocket<S> {
 impl<S> WebSocket<S> {
     /// A WebSocket on a stream, with what was read behind the handshake (`early`), that takes
     /// client messages of at most `max_message` bytes.
-    pub fn new(stream: S, early: Bytes, max_message: usize) -> Self {
-        // Even an empty slice would keep the server's whole read buffer for as long as it lives.
-        let early = if early.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(&early) };
-        Self { stream, early, max_message }
+    pub fn new(stream: S, early: &[u8], max_message: usize) -> Self {
+        // A copy: even an empty slice would keep the server's whole read buffer for as long as it lives.
+        let early = Bytes::copy_from_slice(early);
+        Self {
+            stream,
+            early,
+            max_message,
+        }
     }
 }
 
@@ -81,14 +85,21 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport for WebSocket<S> {
         let mut source = Stream(read);
         let outbound = session.outbound();
         let mut end = {
-            let reading = pin!(read_messages(&mut source, self.early, self.max_message, session));
+            let reading = pin!(read_messages(
+                &mut source,
+                self.early,
+                self.max_message,
+                session
+            ));
             let writing = async {
                 let mut batch = Batch::default();
                 loop {
                     if let Err(disconnect) = outbound.next_batch(&mut batch).await {
                         return End::disconnect(disconnect);
                     }
-                    if write.write_all_buf(&mut batch).await.is_err() || write.flush().await.is_err() {
+                    if write.write_all_buf(&mut batch).await.is_err()
+                        || write.flush().await.is_err()
+                    {
                         return End::gone();
                     }
                 }
@@ -131,7 +142,11 @@ impl End {
     /// By the server's will.
     fn disconnect(disconnect: Disconnect) -> Self {
         let frame = close_frame(disconnect.code(), disconnect.reason());
-        Self { disconnect, frame: Some(frame), replies_first: false }
+        Self {
+            disconnect,
+            frame: Some(frame),
+            replies_first: false,
+        }
     }
 
     /// By the client's will, or by its breach of the WebSocket protocol.
@@ -145,19 +160,31 @@ impl End {
 
     /// Without a word.
     fn gone() -> Self {
-        Self { disconnect: Disconnect::CONNECTION_CLOSED, frame: None, replies_first: false }
+        Self {
+            disconnect: Disconnect::CONNECTION_CLOSED,
+            frame: None,
+            replies_first: false,
+        }
     }
 }
 
 /// Where bytes come from.
 trait Source {
-    fn poll_fill(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+    fn poll_fill(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>>;
 }
 
 struct Stream<R>(R);
 
 impl<R: AsyncRead + Unpin> Source for Stream<R> {
-    fn poll_fill(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_fill(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
         ready!(Pin::new(&mut self.0).poll_read(context, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
@@ -189,11 +216,16 @@ async fn read_messages(
                     // Boxed, so that an idle connection does not hold room for it.
                     if let Err(disconnect) = Box::pin(session.receive(text.as_bytes())).await {
                         outbound.close(disconnect.clone());
-                        return End { replies_first: true, ..End::disconnect(disconnect) };
+                        return End {
+                            replies_first: true,
+                            ..End::disconnect(disconnect)
+                        };
                     }
                 }
                 Message::Binary(_) => return End::disconnect(Disconnect::BAD_REQUEST),
-                Message::Ping(payload) if outbound.queued() < PONG_UNREAD => outbound.send(pong_frame(&payload)),
+                Message::Ping(payload) if outbound.queued() < PONG_UNREAD => {
+                    outbound.send(pong_frame(&payload));
+                }
                 Message::Ping(_) | Message::Pong(_) => {}
                 Message::Close(Some(close)) => return End::closed(close.code, &close.reason),
                 Message::Close(None) => return End::closed(close::NO_STATUS, ""),
@@ -209,7 +241,11 @@ type Decoded = (Vec<Message<'static>>, Option<frame::ProtocolError>);
 
 /// Reads once and decodes what came. The buffer is the thread's, so a connection that waits holds
 /// none.
-fn poll_messages(context: &mut Context<'_>, source: &mut impl Source, decoder: &mut Decoder) -> Poll<io::Result<Decoded>> {
+fn poll_messages(
+    context: &mut Context<'_>,
+    source: &mut impl Source,
+    decoder: &mut Decoder,
+) -> Poll<io::Result<Decoded>> {
     SCRATCH.with_borrow_mut(|scratch| {
         let count = ready!(source.poll_fill(context, scratch))?;
         if count == 0 {

@@ -25,7 +25,11 @@ impl DirectWrite for Lent {
 }
 
 impl Source for &TcpStream {
-    fn poll_fill(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_fill(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.poll_read_ready(context))?;
             match self.try_read(buffer) {
@@ -37,7 +41,11 @@ impl Source for &TcpStream {
 }
 
 pub(super) async fn serve_tcp(socket: WebSocket<TcpStream>, session: Session) -> Disconnect {
-    let WebSocket { stream, early, max_message } = socket;
+    let WebSocket {
+        stream,
+        early,
+        max_message,
+    } = socket;
     let stream = Arc::new(stream);
     let outbound = session.outbound();
     outbound.lend(Lent(stream.clone()));

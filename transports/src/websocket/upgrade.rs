@@ -1,6 +1,7 @@
 //! From an HTTP request to a WebSocket.
 
-use fanfare::{Session, Transport};
+use bytes::Bytes;
+use fanfare::{Error, Session, Transport};
 use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request};
 use http::{HeaderValue, Request, Response, header};
 use hyper::upgrade::Upgraded;
@@ -24,8 +25,8 @@ pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
 pub(crate) fn upgrade<B>(
     request: &mut Request<B>,
     max_message: usize,
-    session: impl FnOnce() -> Result<Session, Response<Body>>,
-) -> Option<Result<Response<Body>, Response<Body>>> {
+    session: impl FnOnce() -> Result<Session, Error>,
+) -> Option<Result<Response<Body>, Error>> {
     let asks_for_json = request
         .headers()
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
@@ -42,7 +43,10 @@ pub(crate) fn upgrade<B>(
     let mut response = response.map(|_| Body::empty());
     if asks_for_json {
         let headers = response.headers_mut();
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        headers.insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(SUBPROTOCOL),
+        );
     }
     Some(Ok(response))
 }
@@ -61,13 +65,17 @@ async fn serve(upgraded: UpgradeFut, session: Session, max_message: usize) {
                 debug!(%error, "TCP_NODELAY");
             }
             tokio::spawn(async move {
-                let disconnect = WebSocket::new(stream, early, max_message).serve_lent(session).await;
+                let disconnect = WebSocket::new(stream, &early, max_message)
+                    .serve_lent(session)
+                    .await;
                 trace!(%disconnect, "closed");
             });
         }
         Err(upgraded) => {
             let stream = TokioIo::new(upgraded);
-            let disconnect = WebSocket::new(stream, bytes::Bytes::new(), max_message).serve(session).await;
+            let disconnect = WebSocket::new(stream, &[], max_message)
+                .serve(session)
+                .await;
             trace!(%disconnect, "closed");
         }
     }
@@ -75,7 +83,7 @@ async fn serve(upgraded: UpgradeFut, session: Session, max_message: usize) {
 
 /// The TCP stream under an upgraded connection, and what had been read from it, if there is nothing
 /// (TLS, HTTP/2) in between.
-fn bare_tcp(upgraded: Upgraded) -> Result<(TcpStream, bytes::Bytes), Upgraded> {
+fn bare_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
         Err(upgraded) => upgraded
