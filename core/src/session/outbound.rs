@@ -44,26 +44,40 @@ impl Outbound {
         self.connection.outbox.lend(Box::new(socket));
     }
 
-    /// Writes to a lent socket while it is full, and returns when the connection ends, with
-    /// everything written that could be. `writable` resolves when the socket may take more.
+    /// Writes to a lent socket after it was full, until the connection is to end. `writable`
+    /// resolves when the socket may take more. [`finish`](Self::finish) then writes what is left.
     ///
     /// Cancel safe.
     pub async fn drive<F: Future<Output = ()>>(&self, writable: impl Fn() -> F) -> Disconnect {
         let outbox = &self.connection.outbox;
         loop {
             match poll_fn(|context| outbox.poll_attention(context)).await {
+                Attention::Closing(disconnect) => return disconnect,
                 Attention::Stalled => {
-                    writable().await;
-                    outbox.write_on();
-                }
-                Attention::Closing(disconnect) => {
-                    while let Written::Part(_) = outbox.write_on() {
-                        writable().await;
+                    tokio::select! {
+                        () = writable() => { outbox.write_on(); }
+                        disconnect = self.closing() => return disconnect,
                     }
-                    return outbox.closing().unwrap_or(disconnect);
                 }
             }
         }
+    }
+
+    /// Writes what is left to a lent socket of a connection that is to end. Bound it in time: a
+    /// client that does not read holds it up.
+    ///
+    /// Cancel safe.
+    pub async fn finish<F: Future<Output = ()>>(&self, writable: impl Fn() -> F) {
+        while let Written::Part(_) = self.connection.outbox.write_on() {
+            writable().await;
+        }
+    }
+
+    /// Resolves when the connection is to end, whether or not everything before that is written.
+    ///
+    /// Cancel safe.
+    pub async fn closing(&self) -> Disconnect {
+        poll_fn(|context| self.connection.outbox.poll_closing(context)).await
     }
 
     /// Queues a frame of the transport's own, a pong for instance, behind what waits, and writes.

@@ -210,6 +210,15 @@ impl Outbox {
         state.register(context)
     }
 
+    /// Resolves when the connection is to end.
+    pub(crate) fn poll_closing(&self, context: &mut Context<'_>) -> Poll<Disconnect> {
+        let mut state = self.state.lock();
+        match &state.closing {
+            Some(disconnect) => Poll::Ready(disconnect.clone()),
+            None => state.register(context),
+        }
+    }
+
     /// Fills `batch` for a task that writes by itself. The batch before it counts as written.
     pub(crate) fn poll_batch(
         &self,
@@ -240,11 +249,6 @@ impl Outbox {
     /// call decides.
     pub(crate) fn close(&self, disconnect: Disconnect) {
         self.state.lock().close(disconnect);
-    }
-
-    /// Why the connection is ending, if it is.
-    pub(crate) fn closing(&self) -> Option<Disconnect> {
-        self.state.lock().closing.clone()
     }
 
     /// Waits until less than the budget is queued, or the connection ends. Cancel safe.

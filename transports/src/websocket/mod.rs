@@ -80,7 +80,7 @@ impl WebSocket<TcpStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport for WebSocket<S> {
-    async fn serve(self, session: Session) -> Disconnect {
+    async fn serve(self, mut session: Session) -> Disconnect {
         let (read, mut write) = tokio::io::split(self.stream);
         let mut source = Stream(read);
         let outbound = session.outbound();
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport for WebSocket<S> {
                 &mut source,
                 self.early,
                 self.max_message,
-                session
+                &mut session
             ));
             let writing = async {
                 let mut batch = Batch::default();
@@ -105,13 +105,17 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport for WebSocket<S> {
                 }
             };
             let mut writing = pin!(writing);
-            let end = tokio::select! {
+            let mut end = tokio::select! {
                 end = reading => end,
-                end = &mut writing => end,
+                end = &mut writing => End { finish: false, ..end },
+                disconnect = outbound.closing() => End::disconnect(disconnect),
             };
-            if end.replies_first {
-                // The reading half is over and took the session along; the queue is still there.
-                let _ = tokio::time::timeout(CLOSE_WITHIN, writing).await;
+            if end.finish {
+                outbound.close(end.disconnect.clone());
+                if tokio::time::timeout(CLOSE_WITHIN, writing).await.is_err() {
+                    // Half a frame is on the wire, and nothing may lie inside it.
+                    end.frame = None;
+                }
             }
             end
         };
@@ -119,10 +123,13 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport for WebSocket<S> {
             let closing = async {
                 write.write_all(&frame).await?;
                 write.flush().await?;
-                write.shutdown().await?;
-                drain(&mut source).await
+                write.shutdown().await
             };
             let _ = tokio::time::timeout(CLOSE_WITHIN, closing).await;
+            // The client counts as gone once it has been told, not before: a node that goes down
+            // waits for that.
+            drop(session);
+            let _ = tokio::time::timeout(CLOSE_WITHIN, drain(&mut source)).await;
         }
         end.disconnect
     }
@@ -135,7 +142,7 @@ struct End {
     /// The close frame to send; none where the socket is gone.
     frame: Option<Bytes>,
     /// Whether what is queued still has to leave before it.
-    replies_first: bool,
+    finish: bool,
 }
 
 impl End {
@@ -145,7 +152,7 @@ impl End {
         Self {
             disconnect,
             frame: Some(frame),
-            replies_first: false,
+            finish: true,
         }
     }
 
@@ -154,7 +161,7 @@ impl End {
         Self {
             disconnect: Disconnect::CONNECTION_CLOSED,
             frame: Some(close_frame(code, reason)),
-            replies_first: false,
+            finish: false,
         }
     }
 
@@ -163,7 +170,7 @@ impl End {
         Self {
             disconnect: Disconnect::CONNECTION_CLOSED,
             frame: None,
-            replies_first: false,
+            finish: false,
         }
     }
 }
@@ -196,7 +203,7 @@ async fn read_messages(
     source: &mut impl Source,
     mut early: Bytes,
     max_message: usize,
-    mut session: Session,
+    session: &mut Session,
 ) -> End {
     let mut decoder = Decoder::new(max_message);
     let outbound = session.outbound();
@@ -215,11 +222,7 @@ async fn read_messages(
                 Message::Text(text) => {
                     // Boxed, so that an idle connection does not hold room for it.
                     if let Err(disconnect) = Box::pin(session.receive(text.as_bytes())).await {
-                        outbound.close(disconnect.clone());
-                        return End {
-                            replies_first: true,
-                            ..End::disconnect(disconnect)
-                        };
+                        return End::disconnect(disconnect);
                     }
                 }
                 Message::Binary(_) => return End::disconnect(Disconnect::BAD_REQUEST),

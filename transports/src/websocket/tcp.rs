@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use fanfare::{DirectWrite, Disconnect, Session};
+use fanfare::{DirectWrite, Disconnect, Outbound, Session};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -40,7 +40,7 @@ impl Source for &TcpStream {
     }
 }
 
-pub(super) async fn serve_tcp(socket: WebSocket<TcpStream>, session: Session) -> Disconnect {
+pub(super) async fn serve_tcp(socket: WebSocket<TcpStream>, mut session: Session) -> Disconnect {
     let WebSocket {
         stream,
         early,
@@ -51,14 +51,14 @@ pub(super) async fn serve_tcp(socket: WebSocket<TcpStream>, session: Session) ->
     outbound.lend(Lent(stream.clone()));
     let end = {
         let mut source = &*stream;
-        let reading = pin!(read_messages(&mut source, early, max_message, session));
+        let reading = pin!(read_messages(&mut source, early, max_message, &mut session));
         let mut driving = pin!(outbound.drive(|| writable(&stream)));
         tokio::select! {
             end = reading => end,
             disconnect = driving.as_mut() => End::disconnect(disconnect),
         }
     };
-    Box::pin(close(&stream, &outbound, end)).await
+    Box::pin(close(&stream, &outbound, end, session)).await
 }
 
 async fn writable(stream: &TcpStream) {
@@ -66,16 +66,28 @@ async fn writable(stream: &TcpStream) {
     let _ = stream.writable().await;
 }
 
-async fn close(stream: &TcpStream, outbound: &fanfare::Outbound, end: End) -> Disconnect {
-    if end.replies_first {
-        let _ = timeout(CLOSE_WITHIN, outbound.drive(|| writable(stream))).await;
+async fn close(
+    stream: &TcpStream,
+    outbound: &Outbound,
+    mut end: End,
+    session: Session,
+) -> Disconnect {
+    if end.finish {
+        outbound.close(end.disconnect.clone());
+        if timeout(CLOSE_WITHIN, outbound.finish(|| writable(stream)))
+            .await
+            .is_err()
+        {
+            // Half a frame is on the wire, and nothing may lie inside it.
+            end.frame = None;
+        }
     }
     if let Some(mut frame) = end.frame {
-        let closing = async {
-            write_all(stream, &mut frame).await?;
-            drain(&mut &*stream).await
-        };
-        let _ = timeout(CLOSE_WITHIN, closing).await;
+        let _ = timeout(CLOSE_WITHIN, write_all(stream, &mut frame)).await;
+        // The client counts as gone once it has been told, not before: a node that goes down waits
+        // for that.
+        drop(session);
+        let _ = timeout(CLOSE_WITHIN, drain(&mut &*stream)).await;
     }
     end.disconnect
 }

@@ -298,7 +298,10 @@ fn a_broken_socket_ends_the_connection() {
     outbox.lend(Box::new(Broken));
     outbox.push_flush(&at_least_once(1));
     outbox.write();
-    assert_eq!(outbox.closing(), Some(Disconnect::WRITE_ERROR));
+    assert_eq!(
+        poll(|context| outbox.poll_closing(context)),
+        Poll::Ready(Disconnect::WRITE_ERROR)
+    );
     assert_eq!(outbox.write_on(), Written::All(0));
 }
 
