@@ -5,3 +5,8 @@ pub mod mechamap;
 pub mod platform;
 pub mod serve;
 pub mod tokens;
+
+/// The examples of the project's front page, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
