@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub async fn run<P: Platform>(node: Node, rate: f64) {
     let mut random = StdRng::seed_from_u64(1);
     let mut tick = interval(TICK.max(Duration::from_secs_f64(1.0 / rate)));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let per_tick = rate * tick.period().as_secs_f64();
     let mut owed = 0.0;
     while !node.is_draining() {

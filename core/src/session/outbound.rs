@@ -54,10 +54,14 @@ impl Outbound {
             match poll_fn(|context| outbox.poll_attention(context)).await {
                 Attention::Closing(disconnect) => return disconnect,
                 Attention::Stalled => {
-                    tokio::select! {
-                        () = writable() => { outbox.write_on(); }
-                        disconnect = self.closing() => return disconnect,
-                    }
+                    // Boxed: a connection that keeps up should not hold room for it.
+                    Box::pin(async {
+                        tokio::select! {
+                            () = writable() => { outbox.write_on(); }
+                            _ = self.closing() => {}
+                        }
+                    })
+                    .await;
                 }
             }
         }

@@ -55,10 +55,15 @@ pub(super) fn envelope(random: &mut StdRng) -> Value {
     let in_thread = format!("thread.{thread}");
     let product = random.random_range(1..=20u64);
     let number = random.random_range(1..=99_999u64);
+    // Counters that only go up, as those of a real forum: by the clock, a little differently for
+    // each thread.
+    let seconds = now.as_second().unsigned_abs();
+    let views = thread * 1_931 + seconds % 1_000_000;
+    let replies = thread * 7 + seconds / 10 % 1_000;
     match random.random_range(0..100) {
         0..30 => json!({
             "event": "forum.thread.view_count_updated", "channel": in_thread,
-            "data": {"thread_id": thread, "view_count": number}
+            "data": {"thread_id": thread, "view_count": views}
         }),
         30..50 => json!({"event": "forum.comment.created", "data": {
             "comment": {
@@ -69,7 +74,7 @@ pub(super) fn envelope(random: &mut StdRng) -> Value {
                 }
             },
             "thread": {
-                "id": thread, "title": TITLES[(thread - 1) as usize % TITLES.len()], "reply_count": number % 90
+                "id": thread, "title": TITLES[(thread - 1) as usize % TITLES.len()], "reply_count": replies
             }
         }}),
         50..60 => json!({"event": "forum.typing.started", "channel": in_thread, "data": {
@@ -139,7 +144,7 @@ pub(super) fn envelope(random: &mut StdRng) -> Value {
         }}),
         _ => json!({
             "event": "showcase.project.stats_updated", "channel": format!("showcase.{thread}"),
-            "data": {"showcase_id": thread, "views": number, "likes": number % 300}
+            "data": {"showcase_id": thread, "views": views, "likes": number % 300}
         }),
     }
 }

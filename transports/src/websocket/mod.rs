@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use fanfare::{Batch, Disconnect, Framing, Session, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tracing::trace;
 
 use self::frame::{DataOpcode, Decoder, Message, close_frame, header, pong_frame};
 use self::tcp::serve_tcp;
@@ -131,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport for WebSocket<S> {
             drop(session);
             let _ = tokio::time::timeout(CLOSE_WITHIN, drain(&mut source)).await;
         }
+        trace!(disconnect = %end.disconnect, "closed");
         end.disconnect
     }
 }
@@ -199,44 +201,55 @@ impl<R: AsyncRead + Unpin> Source for Stream<R> {
 }
 
 /// Feeds the session until the client, or the session, has had enough.
+///
+/// Whatever is needed only while there is something to do is boxed: an idle connection holds this
+/// future, and nothing more.
 async fn read_messages(
     source: &mut impl Source,
-    mut early: Bytes,
+    early: Bytes,
     max_message: usize,
     session: &mut Session,
 ) -> End {
     let mut decoder = Decoder::new(max_message);
-    let outbound = session.outbound();
+    if !early.is_empty() {
+        let decoded = decode(&mut decoder, &mut BytesMut::from(early));
+        if let Err(end) = Box::pin(answer(decoded, session)).await {
+            return end;
+        }
+    }
     loop {
-        let messages = if early.is_empty() {
-            std::future::poll_fn(|context| poll_messages(context, source, &mut decoder)).await
-        } else {
-            let mut early = BytesMut::from(std::mem::take(&mut early));
-            Ok(decode(&mut decoder, &mut early))
+        let decoded =
+            std::future::poll_fn(|context| poll_messages(context, source, &mut decoder)).await;
+        let answered = match decoded {
+            Ok(decoded) => Box::pin(answer(decoded, session)).await,
+            Err(_) => return End::gone(),
         };
-        let Ok((messages, error)) = messages else {
-            return End::gone();
-        };
-        for message in messages {
-            match message {
-                Message::Text(text) => {
-                    // Boxed, so that an idle connection does not hold room for it.
-                    if let Err(disconnect) = Box::pin(session.receive(text.as_bytes())).await {
-                        return End::disconnect(disconnect);
-                    }
-                }
-                Message::Binary(_) => return End::disconnect(Disconnect::BAD_REQUEST),
-                Message::Ping(payload) if outbound.queued() < PONG_UNREAD => {
-                    outbound.send(pong_frame(&payload));
-                }
-                Message::Ping(_) | Message::Pong(_) => {}
-                Message::Close(Some(close)) => return End::closed(close.code, &close.reason),
-                Message::Close(None) => return End::closed(close::NO_STATUS, ""),
+        if let Err(end) = answered {
+            return end;
+        }
+    }
+}
+
+async fn answer((messages, error): Decoded, session: &mut Session) -> Result<(), End> {
+    let outbound = session.outbound();
+    for message in messages {
+        match message {
+            Message::Text(text) => session
+                .receive(text.as_bytes())
+                .await
+                .map_err(End::disconnect)?,
+            Message::Binary(_) => return Err(End::disconnect(Disconnect::BAD_REQUEST)),
+            Message::Ping(payload) if outbound.queued() < PONG_UNREAD => {
+                outbound.send(pong_frame(&payload));
             }
+            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Close(Some(close)) => return Err(End::closed(close.code, &close.reason)),
+            Message::Close(None) => return Err(End::closed(close::NO_STATUS, "")),
         }
-        if let Some(error) = error {
-            return End::closed(error.close_code(), &error.to_string());
-        }
+    }
+    match error {
+        Some(error) => Err(End::closed(error.close_code(), &error.to_string())),
+        None => Ok(()),
     }
 }
 

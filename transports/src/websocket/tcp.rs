@@ -1,14 +1,17 @@
 //! WebSockets on bare TCP streams: the node writes, the task reads.
 
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use fanfare::{DirectWrite, Disconnect, Outbound, Session};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tracing::trace;
 
 use super::{CLOSE_WITHIN, End, Source, WebSocket, drain, read_messages};
 
@@ -84,11 +87,14 @@ async fn close(
     }
     if let Some(mut frame) = end.frame {
         let _ = timeout(CLOSE_WITHIN, write_all(stream, &mut frame)).await;
+        // The server ends TCP first (RFC 6455 section 7.1.1); clients wait for it to.
+        let _ = SockRef::from(stream).shutdown(Shutdown::Write);
         // The client counts as gone once it has been told, not before: a node that goes down waits
         // for that.
         drop(session);
         let _ = timeout(CLOSE_WITHIN, drain(&mut &*stream)).await;
     }
+    trace!(disconnect = %end.disconnect, "closed");
     end.disconnect
 }
 

@@ -8,7 +8,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
-use tracing::{debug, trace};
+use tracing::debug;
 
 use super::WebSocket;
 use crate::Body;
@@ -64,19 +64,13 @@ async fn serve(upgraded: UpgradeFut, session: Session, max_message: usize) {
             if let Err(error) = stream.set_nodelay(true) {
                 debug!(%error, "TCP_NODELAY");
             }
-            tokio::spawn(async move {
-                let disconnect = WebSocket::new(stream, &early, max_message)
-                    .serve_lent(session)
-                    .await;
-                trace!(%disconnect, "closed");
-            });
+            // As it is, not inside another future, which would hold it twice: before and while it
+            // is polled. And without the server's read buffer.
+            tokio::spawn(WebSocket::new(stream, &early, max_message).serve_lent(session));
         }
         Err(upgraded) => {
             let stream = TokioIo::new(upgraded);
-            let disconnect = WebSocket::new(stream, &[], max_message)
-                .serve(session)
-                .await;
-            trace!(%disconnect, "closed");
+            tokio::spawn(WebSocket::new(stream, &[], max_message).serve(session));
         }
     }
 }
