@@ -325,3 +325,6 @@ fn no_envelope() -> Error {
         "the body is no envelope and no array of envelopes",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -203,3 +203,43 @@ fn causes(error: impl std::error::Error) -> String {
     }
     sentence
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_can_say_every_number() {
+        let written = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(
+            toml::from_str::<Config>(&written).unwrap(),
+            Config::default()
+        );
+        for number in [
+            "medium = 2.0",
+            "events_per_user",
+            "handshake",
+            "outbox",
+            "ping",
+            "pause",
+            "age",
+        ] {
+            assert!(written.contains(number), "{number} is missing in {written}");
+        }
+    }
+
+    #[test]
+    fn a_file_may_say_less_but_nothing_unknown() {
+        let config = toml::from_str::<Config>(
+            "[limits]\nconnections_per_user = 3\n[channels.thread.history]\nevents = 7",
+        )
+        .unwrap();
+        assert_eq!(config.limits.connections_per_user, 3);
+        assert_eq!(config.retention("thread").events, 7);
+        assert_eq!(config.linger, Config::default().linger);
+        let error = toml::from_str::<Config>("[limits]\nconections = 3")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("conections"), "{error}");
+    }
+}

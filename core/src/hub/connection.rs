@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Subscription;
 use crate::auth::Identity;
 use crate::disconnect::Disconnect;
-use crate::metrics::Transport;
+use crate::metrics::{self, Transport};
 use crate::session::outbox::Outbox;
 use crate::sync::Mutex;
 
@@ -48,7 +48,12 @@ impl Connection {
                     self.send(ping);
                 }
             }
-            Due::Close(disconnect) => self.outbox.close(disconnect),
+            Due::Close(disconnect) => {
+                if disconnect == Disconnect::STALE {
+                    metrics::connection_rejected("handshake_timeout");
+                }
+                self.outbox.close(disconnect);
+            }
         }
     }
 }

@@ -41,6 +41,7 @@ pub(crate) struct Round {
     conflated: u64,
     dropped: u64,
     overflowed: u64,
+    given_up: u64,
 }
 
 impl Worker {
@@ -98,6 +99,7 @@ impl Round {
             conflated: 0,
             dropped: 0,
             overflowed: 0,
+            given_up: 0,
         }
     }
 
@@ -113,6 +115,7 @@ impl Round {
         self.conflated += pushed.conflated;
         self.dropped += pushed.dropped;
         self.overflowed += u64::from(pushed.overflowed);
+        self.given_up += pushed.given_up;
     }
 
     pub(crate) fn delivered(&mut self, flush: &Arc<Flush>, sockets: Vec<u32>) {
@@ -129,6 +132,7 @@ impl Round {
         metrics.conflated.increment(self.conflated);
         metrics.dropped.increment(self.dropped);
         metrics.slow_disconnects.increment(self.overflowed);
+        metrics.disconnected.increment(self.given_up);
         let now = Instant::now();
         for (flush, sockets) in &self.delivered {
             metrics.delivered(flush, sockets, now);

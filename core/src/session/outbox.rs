@@ -86,6 +86,8 @@ pub(crate) struct Pushed {
     pub(crate) dropped: u64,
     /// Whether an event that must arrive did not fit, which ends the connection.
     pub(crate) overflowed: bool,
+    /// Events that waited when the connection ended so.
+    pub(crate) given_up: u64,
 }
 
 /// How a write by fan-out ended.
@@ -398,6 +400,9 @@ impl State {
         }
         if self.bytes > budget {
             pushed.overflowed = true;
+            let chunks = self.queue.iter().chain(&self.held);
+            let waiting = chunks.filter_map(|chunk| chunk.flush.as_deref());
+            pushed.given_up = waiting.map(|flush| flush.publications().len() as u64).sum();
             self.close(Disconnect::SLOW);
         }
     }
