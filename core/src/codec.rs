@@ -201,13 +201,9 @@ pub enum Notice {
         /// How many.
         count: u64,
     },
-    /// The server ended a subscription.
+    /// The server ended a subscription for good: the client may no longer have the channel.
     Unsubscribed {
         /// The channel.
         channel: Channel,
-        /// Why, by the dialect's numbers.
-        code: u32,
-        /// Why, for humans.
-        reason: &'static str,
     },
 }

@@ -74,7 +74,7 @@ pub trait HistoryStore: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'_, Result<Page, HistoryError>>;
 
-    /// Drops what has outlived its retention; called every few seconds.
+    /// Drops what has outlived its retention; called about twice a minute.
     fn expire(&self);
 }
 

@@ -58,7 +58,7 @@ impl RateLimits {
         }
     }
 
-    /// Forgets buckets that have filled up again; called every few seconds.
+    /// Forgets buckets that have filled up again; called about twice a minute.
     pub(crate) fn forget_full(&self) {
         if let Some(buckets) = &self.session {
             buckets.retain_recent();

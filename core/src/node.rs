@@ -33,6 +33,9 @@ use crate::wire::{MAX_FORMS, WireForm};
 
 /// How often the node looks after itself.
 const UPKEEP: Duration = Duration::from_secs(2);
+/// Every how many times it goes through history and limits, which takes time for each channel and
+/// user.
+const UPKEEP_OF_ALL: u32 = 15;
 
 /// One server's share of the system: its channels, its connections, its link to the other nodes.
 ///
@@ -103,9 +106,13 @@ impl Node {
         let upkeep = tokio::spawn(async move {
             let mut tick = interval(UPKEEP);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
+            for round in 0u32.. {
                 tick.tick().await;
                 let Some(inner) = weak.upgrade() else { return };
+                if round % UPKEEP_OF_ALL == 0 {
+                    inner.hub.shared.store.expire();
+                    inner.limits.forget_full();
+                }
                 inner.look_after().await;
             }
         });
@@ -447,8 +454,6 @@ impl Node {
 impl Inner {
     async fn look_after(&self) {
         let shared = &self.hub.shared;
-        shared.store.expire();
-        self.limits.forget_full();
         shared
             .metrics
             .broker_up
@@ -483,12 +488,7 @@ impl Connection {
             client: self.id.to_string(),
             transport: self.transport.name,
             connected_at: self.opened_at,
-            channels: self
-                .subscriptions
-                .lock()
-                .iter()
-                .map(|s| s.channel().clone())
-                .collect(),
+            channels: self.channels(),
         }
     }
 }

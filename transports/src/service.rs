@@ -141,7 +141,12 @@ impl Inner {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        match (request.method(), request.uri().path()) {
+        let method = match request.method() {
+            // The server leaves out the body.
+            &Method::HEAD => &Method::GET,
+            method => method,
+        };
+        match (method, request.uri().path()) {
             (&Method::GET, "/ws") => self.websocket(request).await,
             (&Method::POST, "/publish") => {
                 self.check_api_key(&request)?;

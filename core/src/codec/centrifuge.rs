@@ -70,14 +70,11 @@ impl Codec for Centrifuge {
                     r#"{{"push":{{"message":{{"data":{{"type":"dropped","channel":"{channel}","count":{count}}}}}}}}}"#
                 ),
             ),
-            Notice::Unsubscribed {
-                channel,
-                code,
-                reason,
-            } => write(
+            // Clients subscribe anew by themselves from code 2500 on.
+            Notice::Unsubscribed { channel } => write(
                 line,
                 format_args!(
-                    r#"{{"push":{{"channel":"{channel}","unsubscribe":{{"code":{code},"reason":"{reason}"}}}}}}"#
+                    r#"{{"push":{{"channel":"{channel}","unsubscribe":{{"code":2000,"reason":"permission denied"}}}}}}"#
                 ),
             ),
         }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Subscription;
 use crate::auth::Identity;
+use crate::channel::Channel;
 use crate::disconnect::Disconnect;
 use crate::metrics::{self, Transport};
 use crate::session::outbox::Outbox;
@@ -31,6 +32,15 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
         self.identity.lock().clone()
+    }
+
+    /// What it is subscribed to.
+    pub(crate) fn channels(&self) -> Vec<Channel> {
+        let subscriptions = self.subscriptions.lock();
+        subscriptions
+            .iter()
+            .map(|subscription| subscription.channel().clone())
+            .collect()
     }
 
     /// Queues a control frame and writes.

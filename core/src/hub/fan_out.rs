@@ -57,9 +57,10 @@ impl Worker {
         let mut flushes = Vec::new();
         loop {
             tokio::select! {
+                // Timers first: under load there is always something to write.
                 biased;
-                () = self.wake.notified() => {}
                 _ = tick.tick() => self.look_at_timers(shared).await,
+                () = self.wake.notified() => {}
             }
             std::mem::swap(&mut flushes, &mut self.ready.lock());
             if flushes.is_empty() {

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 use super::Session;
 use crate::auth::{Action, AuthError, Identity};
 use crate::channel::Channel;
-use crate::codec::{Command, Connect, Connected, Reply, Request, Subscribe};
+use crate::codec::{Command, Connect, Connected, Notice, Reply, Request, Subscribe};
 use crate::disconnect::Disconnect;
 use crate::error::{Error, ErrorKind};
 use crate::event::Publisher;
@@ -282,8 +282,31 @@ impl Session {
             return Err(Disconnect::INVALID_TOKEN.into());
         }
         let ttl = renewed.ttl();
+        self.leave_what_is_no_longer_allowed(&renewed).await;
         self.set_identity(renewed);
         Ok(Reply::Refreshed { ttl })
+    }
+
+    /// A newer token may have fewer roles than the one that opened the subscriptions.
+    async fn leave_what_is_no_longer_allowed(&self, identity: &Identity) {
+        let channels = self.connection.channels();
+        let form = self.connection.outbox.form();
+        let mut messages = form.messages();
+        for channel in channels {
+            if self
+                .node
+                .authorize(identity, Action::Subscribe(&channel))
+                .await
+                .is_err()
+            {
+                self.leave(&channel);
+                form.codec
+                    .notice(&Notice::Unsubscribed { channel }, &mut messages);
+            }
+        }
+        if let Some(frame) = messages.finish() {
+            self.connection.send(frame);
+        }
     }
 }
 
