@@ -31,6 +31,8 @@ use crate::session::{Opening, Session};
 use crate::sync::Mutex;
 use crate::wire::{MAX_FORMS, WireForm};
 
+/// What a catalog may write into an envelope that left it out does not count towards its limit.
+const FILLED_IN: usize = 1_024;
 /// How often the node looks after itself.
 const UPKEEP: Duration = Duration::from_secs(2);
 /// Every how many times it goes through history and limits, which takes time for each channel and
@@ -55,6 +57,8 @@ struct Inner {
     /// Sessions, authenticated or not.
     sessions: AtomicUsize,
     next_worker: AtomicUsize,
+    /// Publications that have been let in and are not accepted yet.
+    publishing: AtomicUsize,
     draining: AtomicBool,
     upkeep: Mutex<Option<AbortHandle>>,
 }
@@ -99,6 +103,7 @@ impl Node {
             forms: Mutex::default(),
             sessions: AtomicUsize::new(0),
             next_worker: AtomicUsize::new(0),
+            publishing: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             upkeep: Mutex::default(),
         });
@@ -130,6 +135,7 @@ impl Node {
     /// [`TooLarge`](ErrorKind::TooLarge) over [`Limits::envelope`](crate::config::Limits),
     /// [`Unavailable`](ErrorKind::Unavailable) while the node drains or the broker is away.
     pub async fn publish(&self, event: Event) -> Result<Published, Error> {
+        let _publishing = Publishing::enter(&self.0)?;
         self.check(&event)?;
         self.hand_over(event).await
     }
@@ -139,6 +145,7 @@ impl Node {
     /// # Errors
     /// As for [`publish`](Self::publish).
     pub async fn publish_all(&self, events: Vec<Event>) -> Result<Vec<Published>, Error> {
+        let _publishing = Publishing::enter(&self.0)?;
         for event in &events {
             self.check(event)?;
         }
@@ -150,10 +157,7 @@ impl Node {
     }
 
     fn check(&self, event: &Event) -> Result<(), Error> {
-        if self.is_draining() {
-            return Err(draining());
-        }
-        let most = self.config().limits.envelope;
+        let most = self.config().limits.envelope + FILLED_IN;
         if event.payload().len() > most {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -346,7 +350,7 @@ impl Node {
     /// Whether the node is going down and takes in nobody.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Acquire)
+        self.0.draining.load(Ordering::SeqCst)
     }
 
     /// Whether events can be published.
@@ -379,11 +383,15 @@ impl Node {
     /// Takes at most [`Drain::limit`](crate::config::Drain) and a moment; connections that have not
     /// ended by then are cut when their sessions are dropped. A second call returns at once.
     pub async fn drain(&self) {
-        if self.0.draining.swap(true, Ordering::AcqRel) {
+        if self.0.draining.swap(true, Ordering::SeqCst) {
             return;
         }
         let drain = &self.config().drain;
         let closing = async {
+            // Whoever was let in before must be accepted before the last flush.
+            while self.0.publishing.load(Ordering::SeqCst) > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             self.0.hub.flush_all().await;
             for batch in self.0.hub.connections().chunks(drain.batch) {
                 for connection in batch {
@@ -471,6 +479,28 @@ impl Inner {
         {
             warn!(%error, "could not unsubscribe from empty channels");
         }
+    }
+}
+
+/// A publication under way. The count goes up before the look at `draining`, and a node that drains
+/// looks at the count after it has set that: one of the two sees the other.
+struct Publishing<'a>(&'a Inner);
+
+impl<'a> Publishing<'a> {
+    fn enter(inner: &'a Inner) -> Result<Self, Error> {
+        inner.publishing.fetch_add(1, Ordering::SeqCst);
+        let publishing = Self(inner);
+        if inner.draining.load(Ordering::SeqCst) {
+            Err(draining())
+        } else {
+            Ok(publishing)
+        }
+    }
+}
+
+impl Drop for Publishing<'_> {
+    fn drop(&mut self) {
+        self.0.publishing.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

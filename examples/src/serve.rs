@@ -54,7 +54,7 @@ struct Flags {
     )]
     api_key: Option<String>,
     /// Publish a lifelike stream of the platform's events, this many a second
-    #[arg(long, value_name = "RATE", value_parser = demo_rate)]
+    #[arg(long, value_name = "RATE", value_parser = demo_rate, allow_negative_numbers = true)]
     demo: Option<f64>,
     /// TOML file with the server's numbers and channel policies
     #[arg(long, value_name = "FILE")]
@@ -75,7 +75,12 @@ fn demo_rate(text: &str) -> Result<f64, String> {
 /// configuration.
 #[must_use]
 pub fn run<P: Platform>() -> ExitCode {
-    let flags = Flags::parse();
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) if error.use_stderr() => return refuse(&first_sentence(&error.to_string())),
+        // Help, or the version.
+        Err(error) => error.exit(),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
@@ -153,7 +158,26 @@ fn config<P: Platform>(flags: &Flags) -> Result<Config, String> {
     };
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    toml::from_str(&text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start.min(text.len()));
+        let number = text.get(..at).unwrap_or_default().matches('\n').count();
+        let line = text.lines().nth(number).unwrap_or_default().trim();
+        let message = error.message().replace('\n', ", ");
+        format!(
+            "{} line {}, `{line}`: {message}",
+            path.display(),
+            number + 1
+        )
+    })
+}
+
+/// What clap says, without the usage and hints around it.
+fn first_sentence(error: &str) -> String {
+    let sentence = error.lines().next().unwrap_or_default();
+    sentence
+        .strip_prefix("error: ")
+        .unwrap_or(sentence)
+        .to_owned()
 }
 
 /// What was made up because no flag said it, so that the server can be tried at once.

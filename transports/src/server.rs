@@ -2,19 +2,24 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::Service;
 
 /// Connections that may wait to be accepted while others are.
 const BACKLOG: u32 = 4096;
+
+type HttpConnection =
+    http1::UpgradeableConnection<TokioIo<TcpStream>, TowerToHyperService<Service>>;
 
 /// Accepts connections for a [`Service`].
 #[derive(Debug)]
@@ -51,35 +56,46 @@ impl Server {
     }
 
     /// Serves until `shutdown` resolves; then drains the node, which ends its connections (see
-    /// [`fanfare::Node::drain`]), and stops listening. Meanwhile newcomers are answered 503, so that
-    /// they look elsewhere rather than wait for a socket that is gone.
+    /// [`fanfare::Node::drain`]), answers the requests under way, and stops listening. Meanwhile
+    /// newcomers are answered 503, so that they look elsewhere rather than wait for a socket that is
+    /// gone.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, service } = self;
         let node = service.node().clone();
+        let (end_requests, requests) = watch::channel(());
         let ending = async {
             shutdown.await;
             node.drain().await;
         };
         tokio::select! {
-            () = accept(listener, service) => {}
+            () = accept(&listener, &service, &requests) => {}
             () = ending => {}
+        }
+        drop((listener, requests));
+        end_requests.send_replace(());
+        if timeout(node.config().drain.limit, end_requests.closed())
+            .await
+            .is_err()
+        {
+            warn!("some requests were not answered in time");
         }
     }
 }
 
-async fn accept(listener: TcpListener, service: Service) {
+async fn accept(listener: &TcpListener, service: &Service, requests: &watch::Receiver<()>) {
     let limits = &service.node().config().limits;
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
         .header_read_timeout(limits.handshake)
         .max_buf_size(limits.head.max(8192));
-    let http = std::sync::Arc::new(http);
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (http, service) = (http.clone(), service.clone());
-                tokio::spawn(async move { connection(&http, stream, service).await });
+                let service = TowerToHyperService::new(service.clone());
+                let connection = http
+                    .serve_connection(TokioIo::new(stream), service)
+                    .with_upgrades();
+                tokio::spawn(serve_requests(connection, requests.clone()));
             }
             Err(error) if is_of_one_connection(&error) => debug!(%error, "accept"),
             Err(error) => {
@@ -91,12 +107,19 @@ async fn accept(listener: TcpListener, service: Service) {
     }
 }
 
-async fn connection(http: &auto::Builder<TokioExecutor>, stream: TcpStream, service: Service) {
-    let service = TowerToHyperService::new(service);
-    // Boxed: hyper's connection is many times the size of what is left after an upgrade.
-    let serving = Box::pin(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    if let Err(error) = serving.await {
-        debug!(error = &*error, "connection");
+/// Answers a connection's requests until it ends, becomes something else, or is told to end after the
+/// one under way.
+async fn serve_requests(connection: HttpConnection, mut ending: watch::Receiver<()>) {
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        _ = ending.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "connection");
     }
 }
 

@@ -1,0 +1,309 @@
+//! Flags, configuration files, and what a server says when it starts or refuses to.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use fanfare_tests::mechamap::{typing, urgent_comment};
+use fanfare_tests::server::{API_KEY, JWT_SECRET};
+use fanfare_tests::{Client, Http, IN_TIME, Launch, Server, Token};
+use serde_json::Value;
+
+/// Checks that a server refuses to start: exit code 2 and one sentence on standard error.
+async fn assert_refused(launch: Launch, mentions: &str) {
+    let mut server = launch.refusal().await;
+    let code = server.exit(IN_TIME).await;
+    let (stdout, stderr) = (server.stdout(), server.stderr());
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(
+        stderr.contains(mentions),
+        "{mentions:?} is not mentioned in {stderr:?}"
+    );
+    assert_eq!(stderr.lines().count(), 1, "one sentence, not {stderr:?}");
+    assert!(!stdout.contains("listening"), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_flag_is_refused_in_one_sentence_with_exit_code_2() {
+    for (arguments, mentions) in [
+        (&["--no-such-flag"][..], "--no-such-flag"),
+        (&["surplus"], "surplus"),
+        (&["--listen", "nowhere"], "--listen"),
+        (&["--listen"], "--listen"),
+        (&["--demo", "-1"], "--demo"),
+        (&["--demo", "many"], "--demo"),
+    ] {
+        let launch = arguments.iter().fold(Launch::bare(), Launch::argument);
+        assert_refused(launch, mentions).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_configuration_file_is_refused_in_one_sentence_with_exit_code_2() {
+    for (toml, mentions) in [
+        ("nonsense = 1", "nonsense"),
+        ("[limits]\nconnections_per_usr = 3", "connections_per_usr"),
+        (
+            "[limits]\nconnections_per_user = \"three\"",
+            "connections_per_user",
+        ),
+        (
+            "[limits]\nconnections_per_user = -1",
+            "connections_per_user",
+        ),
+        ("[channels.thread]\nlinger = 1", "linger"),
+        ("[limits", "limits"),
+        ("linger = { medium = -1 }", "medium"),
+    ] {
+        assert_refused(Launch::mechamap().config(toml), mentions).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contradiction_in_a_configuration_is_refused_with_the_settings_name() {
+    for (toml, mentions) in [
+        ("heartbeat = { ping = 5, pong = 5 }", "heartbeat.pong"),
+        ("buffers = { flush = 1024 }", "buffers.flush"),
+        ("buffers = { outbox = 300000 }", "buffers.outbox"),
+        (
+            "limits = { connections_per_user = 0 }",
+            "limits.connections_per_user",
+        ),
+        (
+            "limits = { events_per_user = { events = 0, per = 60 } }",
+            "limits.events_per_user",
+        ),
+        ("drain = { batch = 0 }", "drain.batch"),
+    ] {
+        assert_refused(Launch::mechamap().config(toml), mentions).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_file_that_is_not_there_is_refused() {
+    let launch = Launch::mechamap()
+        .argument("--config")
+        .argument("/no/such/file.toml");
+    assert_refused(launch, "/no/such/file.toml").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_in_use_is_refused() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    assert_refused(
+        Launch::bare().argument("--listen").argument(&address),
+        &address,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_line_says_where_the_server_listens() {
+    let server = Server::mechamap().await;
+    let stdout = server.stdout();
+    let lines = stdout
+        .lines()
+        .filter(|line| line.contains("listening"))
+        .collect::<Vec<_>>();
+    assert_eq!(lines, [format!("listening on http://{}", server.address())]);
+    assert_ne!(server.address().port(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flags_may_stand_in_the_environment() {
+    let launch = Launch::bare()
+        .environment("FANFARE_LISTEN", "127.0.0.1:0")
+        .environment("FANFARE_JWT_SECRET", JWT_SECRET)
+        .environment("FANFARE_API_KEY", API_KEY);
+    let server = launch.start().await;
+    let client = Client::connect(&server, &Token::of(7)).await;
+    client.subscribe("thread.1").await.unwrap();
+    server.publish(&urgent_comment(1, 1)).await;
+    client.pushes(1, IN_TIME).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_secret_and_a_key_random_ones_are_printed_with_a_token_that_works() {
+    let server = Launch::bare()
+        .argument("--listen")
+        .argument("127.0.0.1:0")
+        .start()
+        .await;
+    let stdout = server.stdout();
+    let words = stdout.split_whitespace().collect::<Vec<_>>();
+    let token = words
+        .iter()
+        .find(|word| word.starts_with("eyJ") && word.matches('.').count() == 2)
+        .expect("a token");
+    let client = Client::to(server.address()).open().await;
+    client
+        .introduce(token)
+        .await
+        .expect("the demo token is good");
+    client.subscribe("thread.1").await.unwrap();
+    let key = stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("api key: "))
+        .expect("an API key");
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", &*bearer)];
+    let answer = server
+        .http()
+        .post("/publish", &headers, urgent_comment(1, 1).to_string())
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    client.pushes(1, IN_TIME).await;
+    let secret = stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("jwt secret: "))
+        .expect("a secret");
+    let another = Client::to(server.address()).open().await;
+    another
+        .introduce(&Token::of(8).sign_with(secret))
+        .await
+        .expect("tokens of the printed secret are good");
+    let other = Launch::bare()
+        .argument("--listen")
+        .argument("127.0.0.1:0")
+        .start()
+        .await;
+    assert!(
+        !other.stdout().contains(secret) && !other.stdout().contains(key),
+        "every start has its own"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn given_credentials_are_not_printed() {
+    let server = Server::mechamap().await;
+    let output = server.stdout() + &server.stderr();
+    assert!(
+        !output.contains(JWT_SECRET) && !output.contains(API_KEY),
+        "{output}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demo_publishes_the_platforms_events_at_its_rate() {
+    let server = Launch::mechamap()
+        .argument("--demo")
+        .argument("200")
+        .start()
+        .await;
+    let published = async || server.metric("fanfare_events_published_total").await;
+    let begun = tokio::time::Instant::now();
+    let before = published().await;
+    fanfare_tests::until("some events", IN_TIME, async || {
+        (published().await >= before + 300.0).then_some(())
+    })
+    .await;
+    let took = begun.elapsed();
+    assert!(
+        (Duration::from_millis(1000)..Duration::from_secs(4)).contains(&took),
+        "300 events took {took:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_the_configuration_file_hold() {
+    let server = Server::configured(
+        "
+        heartbeat = { ping = 7, pong = 3 }
+        [limits]
+        connections_per_user = 1
+        subscriptions = 2
+        events_per_user = { events = 1, per = 3600 }
+        ",
+    )
+    .await;
+    let client = Client::to(server.address()).open().await;
+    assert_eq!(
+        client.introduce(&Token::of(7).sign()).await.unwrap().ping,
+        7
+    );
+    let second = Client::to(server.address()).open().await;
+    assert_eq!(
+        second
+            .introduce(&Token::of(7).sign())
+            .await
+            .unwrap_err()
+            .code,
+        3504
+    );
+    client.subscribe("thread.1").await.unwrap();
+    client.subscribe("thread.2").await.unwrap();
+    assert_eq!(client.subscribe("thread.3").await.unwrap_err().code, 106);
+    client.publish("thread.1", &typing(7)).await.unwrap();
+    assert_eq!(
+        client
+            .publish("thread.1", &typing(7))
+            .await
+            .unwrap_err()
+            .code,
+        111
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_is_served_without_reference_to_other_hosts() {
+    let server = Server::mechamap().await;
+    let answer = Http::new(server.address()).get("/", &[]).await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/html")),
+        "{answer:?}"
+    );
+    let page = String::from_utf8(answer.body.to_vec()).unwrap();
+    for reference in [
+        "src=\"http",
+        "href=\"http",
+        "src='http",
+        "href='http",
+        "url(http",
+        "import(\"http",
+        "from \"http",
+    ] {
+        assert!(!page.contains(reference), "{reference}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_says_how_the_server_is() {
+    let server = Server::mechamap().await;
+    let client = Client::connect(&server, &Token::of(7)).await;
+    let health = server.http().get("/health", &[]).await;
+    assert_eq!(
+        (health.status.as_u16(), health.header("content-type")),
+        (200, Some("application/json"))
+    );
+    let health = health.json();
+    assert_eq!(health["status"], "healthy");
+    assert!(
+        health["timestamp"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z')),
+        "{health}"
+    );
+    assert!(
+        health["metrics"]["memory"]
+            .as_u64()
+            .is_some_and(|bytes| bytes > 1 << 20),
+        "{health}"
+    );
+    assert!(health["metrics"]["cpu"].is_number(), "{health}");
+    assert_eq!(health["metrics"]["connections"], 1);
+    assert!(
+        health["broker"]
+            .as_object()
+            .is_some_and(|broker| !broker.is_empty()),
+        "{health}"
+    );
+    client.close().await;
+    fanfare_tests::until("nobody is connected", IN_TIME, async || {
+        let health: Value = server.http().get("/health", &[]).await.json();
+        (health["metrics"]["connections"] == 0).then_some(())
+    })
+    .await;
+}
