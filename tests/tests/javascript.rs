@@ -1,4 +1,5 @@
-//! The official JavaScript client: the suite in the folder `js`, run by Node.
+//! The official JavaScript client, and the live page in a browser: the suites in the folder `js`, run
+//! by Node.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +39,7 @@ fn is_installed(folder: &Path) -> bool {
 }
 
 #[test]
-fn the_official_javascript_client_works_through_connects_cuts_refreshes_and_shutdowns() {
+fn the_official_javascript_client_and_the_live_page_in_a_browser_work() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("js");
     if !is_installed(&folder) {
         run(&folder, Command::new("npm").arg("ci"));

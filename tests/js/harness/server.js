@@ -9,18 +9,18 @@ import { createInterface } from 'node:readline';
 
 import { JWT_SECRET } from './token.js';
 
-const API_KEY = 'the-suites-key';
+export const API_KEY = 'the-suites-key';
 
 /** A MechaMap server. Its binary is named by the environment, see the suite's Rust driver. */
 export class Server {
-  /** Starts a server with these lines of configuration, which ends with the test `t`. */
-  static async start(t, toml = '') {
+  /** Starts a server with these lines of configuration and flags, which ends with the test `t`. */
+  static async start(t, toml = '', ...more) {
     const folder = await mkdtemp(join(tmpdir(), 'fanfare-'));
     const config = join(folder, 'config.toml');
     await writeFile(config, toml);
     const binary = process.env.FANFARE_TEST_MECHAMAP;
     if (!binary) throw new Error('FANFARE_TEST_MECHAMAP must name the server\'s binary');
-    const flags = ['--listen', '127.0.0.1:0', '--jwt-secret', JWT_SECRET, '--api-key', API_KEY, '--config', config];
+    const flags = ['--listen', '127.0.0.1:0', '--jwt-secret', JWT_SECRET, '--api-key', API_KEY, '--config', config, ...more];
     const child = spawn(binary, flags, { stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = once(child, 'exit');
     t.after(async () => {
