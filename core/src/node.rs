@@ -1,12 +1,13 @@
 //! One server's share of the system.
 
+mod lifecycle;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::auth::{Action, AuthError, Authenticator, Authorizer, Handshake, Identity};
@@ -24,21 +25,16 @@ use crate::history::HistoryError;
 use crate::hub::Hub;
 use crate::hub::connection::Connection;
 use crate::hub::directory::Full;
-use crate::ingress::Ingress;
 use crate::limits::RateLimits;
 use crate::metrics;
 use crate::session::{Opening, Session};
 use crate::sync::Mutex;
 use crate::wire::{MAX_FORMS, WireForm};
 
+use self::lifecycle::Publishing;
+
 /// What a catalog may write into an envelope that left it out does not count towards its limit.
 const FILLED_IN: usize = 1_024;
-/// How often the node looks after itself.
-const UPKEEP: Duration = Duration::from_secs(2);
-/// Every how many times it goes through history and limits, which takes time for each channel and
-/// user.
-const UPKEEP_OF_ALL: u32 = 15;
-
 /// One server's share of the system: its channels, its connections, its link to the other nodes.
 ///
 /// Cloning costs a reference count. The node's tasks end when its last clone and last session do.
@@ -81,48 +77,6 @@ impl Node {
     /// Begins to put a node together.
     pub fn builder() -> NodeBuilder {
         NodeBuilder::default()
-    }
-
-    pub(crate) async fn start(parts: NodeBuilder) -> Result<Self, BrokerError> {
-        let workers = match parts.config.workers {
-            0 => Handle::current().metrics().num_workers(),
-            workers => workers,
-        };
-        let limits = RateLimits::new(&parts.config.limits);
-        let hub = Arc::new(Hub::new(parts.config, parts.store, workers));
-        parts.broker.start(Ingress::new(&hub)).await?;
-        hub.start();
-        hub.shared.metrics.broker_up.set(1.0);
-        let inner = Arc::new(Inner {
-            hub,
-            broker: parts.broker,
-            authenticator: parts.authenticator,
-            authorizer: parts.authorizer,
-            catalog: parts.catalog,
-            limits,
-            forms: Mutex::default(),
-            sessions: AtomicUsize::new(0),
-            next_worker: AtomicUsize::new(0),
-            publishing: AtomicUsize::new(0),
-            draining: AtomicBool::new(false),
-            upkeep: Mutex::default(),
-        });
-        let weak = Arc::downgrade(&inner);
-        let upkeep = tokio::spawn(async move {
-            let mut tick = interval(UPKEEP);
-            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            for round in 0u32.. {
-                tick.tick().await;
-                let Some(inner) = weak.upgrade() else { return };
-                if round % UPKEEP_OF_ALL == 0 {
-                    inner.hub.shared.store.expire();
-                    inner.limits.forget_full();
-                }
-                inner.look_after().await;
-            }
-        });
-        *inner.upkeep.lock() = Some(upkeep.abort_handle());
-        Ok(Self(inner))
     }
 
     /// Publishes an event: numbers it, keeps it, and hands it to every subscriber on every node by
@@ -377,41 +331,6 @@ impl Node {
         self.0.catalog.as_deref()
     }
 
-    /// Goes down in order: takes in nobody, flushes what waits, closes the connections in paced
-    /// batches so that they find other nodes one after the other, and leaves the broker.
-    ///
-    /// Takes at most [`Drain::limit`](crate::config::Drain) and a moment; connections that have not
-    /// ended by then are cut when their sessions are dropped. A second call returns at once.
-    pub async fn drain(&self) {
-        if self.0.draining.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let drain = &self.config().drain;
-        let closing = async {
-            // Whoever was let in before must be accepted before the last flush.
-            while self.0.publishing.load(Ordering::SeqCst) > 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            self.0.hub.flush_all().await;
-            for batch in self.0.hub.connections().chunks(drain.batch) {
-                for connection in batch {
-                    connection.outbox.close(Disconnect::SHUTDOWN);
-                }
-                tokio::time::sleep(drain.pause).await;
-            }
-            while self.sessions() > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        if timeout(drain.limit, closing).await.is_err() {
-            warn!(
-                sessions = self.sessions(),
-                "some connections did not end in time"
-            );
-        }
-        self.0.broker.shutdown().await;
-    }
-
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.0.hub
     }
@@ -456,59 +375,6 @@ impl Node {
         ));
         forms.push(form.clone());
         form
-    }
-}
-
-impl Inner {
-    async fn look_after(&self) {
-        let shared = &self.hub.shared;
-        shared
-            .metrics
-            .broker_up
-            .set(if self.broker.is_up() { 1.0 } else { 0.0 });
-        let waiting = self
-            .hub
-            .connections()
-            .iter()
-            .map(|connection| connection.outbox.bytes())
-            .sum::<usize>();
-        shared.metrics.outbox_bytes.set(waiting as f64);
-        let empty = self.hub.sweep();
-        if !empty.is_empty()
-            && let Err(error) = self.broker.unsubscribe(empty).await
-        {
-            warn!(%error, "could not unsubscribe from empty channels");
-        }
-    }
-}
-
-/// A publication under way. The count goes up before the look at `draining`, and a node that drains
-/// looks at the count after it has set that: one of the two sees the other.
-struct Publishing<'a>(&'a Inner);
-
-impl<'a> Publishing<'a> {
-    fn enter(inner: &'a Inner) -> Result<Self, Error> {
-        inner.publishing.fetch_add(1, Ordering::SeqCst);
-        let publishing = Self(inner);
-        if inner.draining.load(Ordering::SeqCst) {
-            Err(draining())
-        } else {
-            Ok(publishing)
-        }
-    }
-}
-
-impl Drop for Publishing<'_> {
-    fn drop(&mut self) {
-        self.0.publishing.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(upkeep) = self.upkeep.lock().take() {
-            upkeep.abort();
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::codec::centrifuge::Centrifuge;
-use crate::event::{Epoch, Event, Position};
+use crate::event::{Epoch, Event, Guarantee, Position, Publication};
 use crate::framing::Framing;
 
 const BUDGET: usize = 2_000;

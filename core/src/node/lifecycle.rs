@@ -1,0 +1,157 @@
+//! How a node starts, looks after itself, and goes down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::warn;
+
+use super::{Inner, Node, draining};
+use crate::broker::BrokerError;
+use crate::builder::NodeBuilder;
+use crate::disconnect::Disconnect;
+use crate::error::Error;
+use crate::hub::Hub;
+use crate::ingress::Ingress;
+use crate::limits::RateLimits;
+use crate::sync::Mutex;
+
+/// How often the node looks after itself.
+const UPKEEP: Duration = Duration::from_secs(2);
+/// Every how many times it goes through history and limits, which takes time for each channel and
+/// user.
+const UPKEEP_OF_ALL: u32 = 15;
+
+impl Node {
+    pub(crate) async fn start(parts: NodeBuilder) -> Result<Self, BrokerError> {
+        let workers = match parts.config.workers {
+            0 => Handle::current().metrics().num_workers(),
+            workers => workers,
+        };
+        let limits = RateLimits::new(&parts.config.limits);
+        let hub = Arc::new(Hub::new(parts.config, parts.store, workers));
+        parts.broker.start(Ingress::new(&hub)).await?;
+        hub.start();
+        hub.shared.metrics.broker_up.set(1.0);
+        let inner = Arc::new(Inner {
+            hub,
+            broker: parts.broker,
+            authenticator: parts.authenticator,
+            authorizer: parts.authorizer,
+            catalog: parts.catalog,
+            limits,
+            forms: Mutex::default(),
+            sessions: AtomicUsize::new(0),
+            next_worker: AtomicUsize::new(0),
+            publishing: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            upkeep: Mutex::default(),
+        });
+        let weak = Arc::downgrade(&inner);
+        let upkeep = tokio::spawn(async move {
+            let mut tick = interval(UPKEEP);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            for round in 0u32.. {
+                tick.tick().await;
+                let Some(inner) = weak.upgrade() else { return };
+                if round % UPKEEP_OF_ALL == 0 {
+                    inner.hub.shared.store.expire();
+                    inner.limits.forget_full();
+                }
+                inner.look_after().await;
+            }
+        });
+        *inner.upkeep.lock() = Some(upkeep.abort_handle());
+        Ok(Self(inner))
+    }
+
+    /// Goes down in order: takes in nobody, flushes what waits, closes the connections in paced
+    /// batches so that they find other nodes one after the other, and leaves the broker.
+    ///
+    /// Takes at most [`Drain::limit`](crate::config::Drain) and a moment; connections that have not
+    /// ended by then are cut when their sessions are dropped. A second call returns at once.
+    pub async fn drain(&self) {
+        if self.0.draining.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let drain = &self.config().drain;
+        let closing = async {
+            // Whoever was let in before must be accepted before the last flush.
+            while self.0.publishing.load(Ordering::SeqCst) > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            self.0.hub.flush_all().await;
+            for batch in self.0.hub.connections().chunks(drain.batch) {
+                for connection in batch {
+                    connection.outbox.close(Disconnect::SHUTDOWN);
+                }
+                tokio::time::sleep(drain.pause).await;
+            }
+            while self.sessions() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(drain.limit, closing).await.is_err() {
+            warn!(
+                sessions = self.sessions(),
+                "some connections did not end in time"
+            );
+        }
+        self.0.broker.shutdown().await;
+    }
+}
+
+impl Inner {
+    async fn look_after(&self) {
+        let shared = &self.hub.shared;
+        shared
+            .metrics
+            .broker_up
+            .set(if self.broker.is_up() { 1.0 } else { 0.0 });
+        let waiting = self
+            .hub
+            .connections()
+            .iter()
+            .map(|connection| connection.outbox.bytes())
+            .sum::<usize>();
+        shared.metrics.outbox_bytes.set(waiting as f64);
+        let empty = self.hub.sweep();
+        if !empty.is_empty()
+            && let Err(error) = self.broker.unsubscribe(empty).await
+        {
+            warn!(%error, "could not unsubscribe from empty channels");
+        }
+    }
+}
+
+/// A publication under way. The count goes up before the look at `draining`, and a node that drains
+/// looks at the count after it has set that: one of the two sees the other.
+pub(super) struct Publishing<'a>(&'a Inner);
+
+impl<'a> Publishing<'a> {
+    pub(super) fn enter(inner: &'a Inner) -> Result<Self, Error> {
+        inner.publishing.fetch_add(1, Ordering::SeqCst);
+        let publishing = Self(inner);
+        if inner.draining.load(Ordering::SeqCst) {
+            Err(draining())
+        } else {
+            Ok(publishing)
+        }
+    }
+}
+
+impl Drop for Publishing<'_> {
+    fn drop(&mut self) {
+        self.0.publishing.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(upkeep) = self.upkeep.lock().take() {
+            upkeep.abort();
+        }
+    }
+}
