@@ -69,7 +69,7 @@ fn fan_out(criterion: &mut Criterion) {
             let mut group = criterion.benchmark_group(format!("fan_out/{name}/threads_{threads}"));
             group.sample_size(20);
             group.warm_up_time(Duration::from_millis(500));
-            group.measurement_time(Duration::from_secs(3));
+            group.measurement_time(Duration::from_secs(2));
             for shape in SHAPES {
                 let (channels, ends) = shape;
                 let stage = LazyCell::new(|| Stage::new(threads, shape, outlet));

@@ -185,7 +185,7 @@ fn flush(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("flush/{name}"));
         group.sample_size(50);
         group.warm_up_time(Duration::from_millis(500));
-        group.measurement_time(Duration::from_secs(2));
+        group.measurement_time(Duration::from_secs(1));
         for events in EVENTS {
             let stage = LazyCell::new(|| Stage::new(events));
             group.throughput(Throughput::Elements(events as u64));

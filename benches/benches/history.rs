@@ -35,7 +35,7 @@ fn retention(events: usize) -> Retention {
 fn append(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("history/append");
     group.warm_up_time(Duration::from_millis(500));
-    group.measurement_time(Duration::from_secs(2));
+    group.measurement_time(Duration::from_secs(1));
     group.throughput(Throughput::Elements(1));
     // As many events in all.
     for (channels, kept) in [(1, KEPT), (1_000, 1)] {
@@ -68,7 +68,7 @@ fn read(criterion: &mut Criterion) {
     let top = store.top(&channel).offset;
     let mut group = criterion.benchmark_group("history/read");
     group.warm_up_time(Duration::from_millis(500));
-    group.measurement_time(Duration::from_secs(2));
+    group.measurement_time(Duration::from_secs(1));
     for newest in [10, 100, 1_000] {
         group.throughput(Throughput::Elements(newest));
         group.bench_function(BenchmarkId::new("newest", newest), |bencher| {

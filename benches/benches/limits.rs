@@ -159,7 +159,7 @@ fn publish(criterion: &mut Criterion) {
     ];
     let mut group = criterion.benchmark_group("limits/publish");
     group.warm_up_time(Duration::from_millis(500));
-    group.measurement_time(Duration::from_secs(2));
+    group.measurement_time(Duration::from_secs(1));
     group.throughput(Throughput::Elements(1));
     for (name, config, expected) in cases {
         let client = std::cell::LazyCell::new(|| Client::new(config.clone(), expected));
@@ -180,7 +180,7 @@ fn read_from_server(criterion: &mut Criterion) {
         .join(",");
     let mut group = criterion.benchmark_group("limits/read_from_server");
     group.warm_up_time(Duration::from_millis(500));
-    group.measurement_time(Duration::from_secs(2));
+    group.measurement_time(Duration::from_secs(1));
     for (count, body) in [(1, one), (100, format!("[{batch}]"))] {
         group.throughput(Throughput::Elements(count));
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
