@@ -51,7 +51,7 @@ fn append(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("channels", channels), |bencher| {
             bencher.iter(|| {
                 next.next()
-                    .map(|event| store.append(event.clone(), &retention))
+                    .map(|event| store.append(event.clone(), &retention).publication)
             });
         });
     }

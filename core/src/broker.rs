@@ -26,7 +26,11 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// [`BrokerError`] where the broker cannot be reached; the node does not start.
     fn start(&self, ingress: Ingress) -> BoxFuture<'_, Result<(), BrokerError>>;
 
-    /// Hands one event to every node, this one included, through the ingress.
+    /// Hands one event to every node, this one included, through the ingress. Resolves once the
+    /// event is accepted: for good, as far as the broker's guarantees go.
+    ///
+    /// A node publishes a batch by calling this for each event and then awaiting them: events of a
+    /// channel keep the order of the calls.
     ///
     /// # Errors
     /// [`BrokerError`] where the event was not accepted. It reaches nobody then.

@@ -1,10 +1,12 @@
 //! What a channel remembers: numbering, retention, reading.
 
+#[cfg(feature = "disk")]
+pub mod disk;
 pub mod memory;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,22 @@ pub struct Retention {
     /// Age of an event; default 24 h.
     #[serde(with = "seconds")]
     pub age: Duration,
+    /// Events younger than this are kept even beyond `events`, and beyond `bytes` up to 16 times as
+    /// much; default 0. A channel that is polled has at least a minute, so that a client which
+    /// comes back for the next answer finds all of it at any rate.
+    #[serde(with = "seconds")]
+    pub recent: Duration,
+}
+
+impl Retention {
+    /// Whether a channel that holds `events` of `bytes` has to drop its oldest, which is `age` old.
+    #[must_use]
+    pub fn is_exceeded(&self, events: usize, bytes: usize, age: Duration) -> bool {
+        let beyond = events > self.events || bytes > self.bytes;
+        age > self.age
+            || (beyond && age >= self.recent)
+            || bytes > self.bytes.saturating_mul(16)
+    }
 }
 
 impl Default for Retention {
@@ -32,6 +50,7 @@ impl Default for Retention {
             events: 1_000,
             bytes: 4 << 20,
             age: Duration::from_secs(24 * 60 * 60),
+            recent: Duration::ZERO,
         }
     }
 }
@@ -47,6 +66,25 @@ pub struct Page {
     pub publications: Vec<Arc<Publication>>,
 }
 
+/// An event that has its place in history.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// The event with its position.
+    pub publication: Arc<Publication>,
+    /// The number under which [`HistoryStore::committed`] says that it will survive; 0 where it is
+    /// as safe at once as it will ever be. Tickets of one store never fall.
+    pub ticket: u64,
+}
+
+/// How far a user has received the user's own channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The newest publication received, and with it all before.
+    pub position: Position,
+    /// When that was noted.
+    pub at: SystemTime,
+}
+
 /// Numbers the publications of a node's channels and keeps them for those who come back.
 ///
 /// # Contract
@@ -55,9 +93,11 @@ pub struct Page {
 ///   chooses a new epoch for it.
 /// - The hub calls `append` and `top` while it holds the channel's lock: they must not block on
 ///   I/O, and calls for one channel never overlap.
+/// - What a store may still lose, nobody sees: the hub shows subscribers what `safe` has reached,
+///   and tells publishers that an event is accepted once `committed` has resolved.
 pub trait HistoryStore: fmt::Debug + Send + Sync + 'static {
     /// Gives the event the channel's next offset and keeps it within `retention`.
-    fn append(&self, event: Event, retention: &Retention) -> Arc<Publication>;
+    fn append(&self, event: Event, retention: &Retention) -> Appended;
 
     /// The position of the newest publication; offset 0 where there has been none.
     fn top(&self, channel: &Channel) -> Position;
@@ -74,8 +114,32 @@ pub trait HistoryStore: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'_, Result<Page, HistoryError>>;
 
+    /// The newest ticket that is safe, and with it all before. Cheap: the hub asks at every flush.
+    fn safe(&self) -> u64;
+
+    /// Resolves when `ticket` is safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`] where it never will be: the store has failed, and takes in nothing more.
+    /// Cancel safe.
+    fn committed(&self, ticket: u64) -> BoxFuture<'_, Result<(), HistoryError>>;
+
+    /// Whether the store takes in events. One that has failed does not, until the process is
+    /// started anew.
+    fn is_up(&self) -> bool;
+
+    /// Notes how far the user of a `user.{id}` channel has received it. Never goes back within an
+    /// epoch. Need not survive at once: what a note that got lost covers is received twice.
+    fn note_receipt(&self, channel: &Channel, receipt: Receipt);
+
+    /// What was noted last.
+    fn receipt(&self, channel: &Channel) -> Option<Receipt>;
+
     /// Drops what has outlived its retention; called about twice a minute.
     fn expire(&self);
+
+    /// Makes everything safe and lets go of files. Nothing is appended afterwards.
+    fn close(&self) -> BoxFuture<'_, ()>;
 }
 
 /// A history store could not do what it was asked.

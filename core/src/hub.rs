@@ -1,6 +1,7 @@
 //! Channels, their subscribers, and the workers that serve them.
 
 pub(crate) mod channel;
+mod commits;
 pub(crate) mod connection;
 pub(crate) mod deadlines;
 pub(crate) mod directory;
@@ -18,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use self::channel::Channel;
+use self::commits::Commits;
 use self::connection::Connection;
 use self::deadlines::Deadlines;
 use self::directory::Directory;
@@ -27,6 +29,7 @@ use crate::channel::Channel as Name;
 use crate::config::Config;
 use crate::event::{Event, Position};
 use crate::history::HistoryStore;
+use crate::ingress::Delivered;
 use crate::metrics::Metrics;
 use crate::sync::Mutex;
 
@@ -56,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) workers: Box<[Worker]>,
     pub(crate) deadlines: Deadlines,
+    pub(crate) commits: Commits,
     started: Instant,
 }
 
@@ -78,6 +82,7 @@ impl Hub {
                 metrics: Metrics::new(),
                 workers: (0..workers).map(|_| Worker::default()).collect(),
                 deadlines: Deadlines::default(),
+                commits: Commits::default(),
                 started: Instant::now(),
             }),
             tasks: Mutex::default(),
@@ -96,6 +101,8 @@ impl Hub {
         }
         let shared = self.shared.clone();
         tasks.push(tokio::spawn(async move { shared.deadlines.run(&shared).await }).abort_handle());
+        let shared = self.shared.clone();
+        tasks.push(tokio::spawn(async move { shared.commits.run(&shared).await }).abort_handle());
     }
 
     fn shard(&self, name: &Name) -> &Shard {
@@ -107,20 +114,54 @@ impl Hub {
     }
 
     /// Numbers an event, keeps it, and hands it to its channel's subscribers by its deadline.
-    pub(crate) fn accept(&self, event: Event) -> Option<Position> {
+    pub(crate) fn accept(&self, event: Event) -> Delivered {
+        // What the store may still lose must not be seen before it is safe, which a channel waits
+        // for whether or not somebody listens.
+        let needs_channel = self.shared.store.safe() != u64::MAX;
         loop {
-            let shard = self.shard(event.channel()).lock();
-            let Some(channel) = shard.get(event.channel()).cloned() else {
-                // Nobody listens. Under the shard's lock, so that a first subscriber cannot come
-                // between the look and the append and miss the event.
-                let retention = self.shared.config.retention(event.channel().family());
-                return self.shared.keep(event, retention).position();
+            let mut shard = self.shard(event.channel()).lock();
+            let known = shard.get(event.channel()).cloned();
+            let channel = match known {
+                Some(channel) => channel,
+                None if needs_channel => self.open(event.channel(), &mut shard),
+                None => {
+                    // Nobody listens. Under the shard's lock, so that a first subscriber cannot
+                    // come between the look and the append and miss the event.
+                    let retention = self.shared.config.retention(event.channel().family());
+                    return Delivered::from(&self.shared.keep(event, retention));
+                }
             };
             drop(shard);
-            if let Ok(position) = channel.accept(event.clone(), &self.shared) {
-                return position;
+            if let Ok(delivered) = channel.accept(event.clone(), &self.shared) {
+                return delivered;
             }
         }
+    }
+
+    /// Puts a channel into its shard, which is locked.
+    fn open(&self, name: &Name, shard: &mut HashMap<Name, Arc<Channel>>) -> Arc<Channel> {
+        let channel = Arc::new(Channel::new(
+            name.clone(),
+            self.shared.config.retention(name.family()).clone(),
+            (self.hash(name) >> 24) as u8,
+            self.shared.workers.len(),
+            self.shared.store.top(name),
+        ));
+        shard.insert(name.clone(), channel.clone());
+        channel
+    }
+
+    fn get_or_open(&self, name: &Name) -> Arc<Channel> {
+        let mut shard = self.shard(name).lock();
+        match shard.get(name) {
+            Some(channel) => channel.clone(),
+            None => self.open(name, &mut shard),
+        }
+    }
+
+    /// See [`Channel::keep_for_polls`].
+    pub(crate) fn keep_for_polls(&self, name: &Name, recent: Duration) {
+        while self.get_or_open(name).keep_for_polls(recent).is_err() {}
     }
 
     /// Waits while too much waits in a channel. Cancel safe.
@@ -131,9 +172,10 @@ impl Hub {
         }
     }
 
-    /// Whether the channel has been opened, so that a broker delivers it here.
-    pub(crate) fn contains(&self, name: &Name) -> bool {
-        self.shard(name).lock().contains_key(name)
+    /// Whether somebody listens to the channel, so that a broker delivers it here already.
+    pub(crate) fn is_listened_to(&self, name: &Name) -> bool {
+        let channel = self.shard(name).lock().get(name).cloned();
+        channel.is_some_and(|channel| channel.subscribers() > 0)
     }
 
     /// Subscribes a connection. Flushes that begin from now on reach it; the returned position says
@@ -144,22 +186,7 @@ impl Hub {
         connection: &Arc<Connection>,
     ) -> (Subscription, Position) {
         loop {
-            let mut shard = self.shard(name).lock();
-            let channel = match shard.get(name) {
-                Some(channel) => channel.clone(),
-                None => {
-                    let channel = Arc::new(Channel::new(
-                        name.clone(),
-                        self.shared.config.retention(name.family()).clone(),
-                        (self.hash(name) >> 24) as u8,
-                        self.shared.workers.len(),
-                        self.shared.store.top(name),
-                    ));
-                    shard.insert(name.clone(), channel.clone());
-                    channel
-                }
-            };
-            drop(shard);
+            let channel = self.get_or_open(name);
             if let Ok(joined) = channel.join(connection) {
                 self.shared.metrics.subscriptions.increment(1.0);
                 return joined;
@@ -170,7 +197,7 @@ impl Hub {
     pub(crate) fn leave(&self, connection: &Connection, subscription: Subscription) {
         subscription
             .channel
-            .leave(connection.worker, subscription.seat);
+            .leave(connection.worker, subscription.seat, &self.shared);
         self.shared.metrics.subscriptions.decrement(1.0);
     }
 

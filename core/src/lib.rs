@@ -65,7 +65,7 @@ pub use crate::event::{
 };
 pub use crate::framing::Framing;
 pub use crate::history::HistoryStore;
-pub use crate::ingress::Ingress;
+pub use crate::ingress::{Delivered, Ingress};
 pub use crate::node::{ConnectionInfo, Node};
 pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Session};
 pub use crate::transport::Transport;

@@ -35,6 +35,7 @@ use self::lifecycle::Publishing;
 
 /// What a catalog may write into an envelope that left it out does not count towards its limit.
 const FILLED_IN: usize = 1_024;
+
 /// One server's share of the system: its channels, its connections, its link to the other nodes.
 ///
 /// Cloning costs a reference count. The node's tasks end when its last clone and last session do.
@@ -91,6 +92,7 @@ impl Node {
     pub async fn publish(&self, event: Event) -> Result<Published, Error> {
         let _publishing = Publishing::enter(&self.0)?;
         self.check(&event)?;
+        self.0.hub.room(event.channel()).await;
         self.hand_over(event).await
     }
 
@@ -103,14 +105,31 @@ impl Node {
         for event in &events {
             self.check(event)?;
         }
-        let mut published = Vec::with_capacity(events.len());
+        // All are handed over before the first is awaited, so that a broker or store which commits
+        // in groups commits them as one.
+        let mut under_way = Vec::with_capacity(events.len());
         for event in events {
-            published.push(self.hand_over(event).await?);
+            self.0.hub.room(event.channel()).await;
+            under_way.push(self.hand_over(event));
         }
-        Ok(published)
+        let mut published = Vec::with_capacity(under_way.len());
+        let mut refused = None;
+        for outcome in under_way {
+            match outcome.await {
+                Ok(outcome) => published.push(outcome),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        match refused {
+            Some(error) => Err(error),
+            None => Ok(published),
+        }
     }
 
     fn check(&self, event: &Event) -> Result<(), Error> {
+        if !self.history_is_up() {
+            return Err(history_has_failed());
+        }
         let most = self.config().limits.envelope + FILLED_IN;
         if event.payload().len() > most {
             return Err(Error::new(
@@ -124,20 +143,21 @@ impl Node {
         Ok(())
     }
 
-    async fn hand_over(&self, event: Event) -> Result<Published, Error> {
+    /// Gives an event to the broker at once; the future waits until it is accepted.
+    fn hand_over(
+        &self,
+        event: Event,
+    ) -> impl Future<Output = Result<Published, Error>> + Send + use<'_> {
         let metrics = &self.0.hub.shared.metrics;
         let priority = event.priority();
-        self.0.hub.room(event.channel()).await;
         let begun = Instant::now();
-        let published = self
-            .0
-            .broker
-            .publish(event.accepted_now())
-            .await
-            .map_err(|error| away(&error))?;
-        metrics.broker_publish.record(begun.elapsed().as_secs_f64());
-        metrics.published[priority as usize].increment(1);
-        Ok(published)
+        let accepted = self.0.broker.publish(event.accepted_now());
+        async move {
+            let published = accepted.await.map_err(|error| away(&error))?;
+            metrics.broker_publish.record(begun.elapsed().as_secs_f64());
+            metrics.published[priority as usize].increment(1);
+            Ok(published)
+        }
     }
 
     /// Opens a session for a connection that a transport carries.
@@ -307,7 +327,13 @@ impl Node {
         self.0.draining.load(Ordering::SeqCst)
     }
 
-    /// Whether events can be published.
+    /// Whether history takes in events; without it nothing is accepted.
+    #[must_use]
+    pub fn history_is_up(&self) -> bool {
+        self.0.hub.shared.store.is_up()
+    }
+
+    /// Whether events can be carried to other nodes.
     #[must_use]
     pub fn broker_is_up(&self) -> bool {
         self.0.broker.is_up()
@@ -340,7 +366,7 @@ impl Node {
     }
 
     pub(crate) async fn subscribe_broker(&self, channel: &Channel) -> Result<(), Error> {
-        if self.0.hub.contains(channel) {
+        if self.0.hub.is_listened_to(channel) {
             return Ok(());
         }
         self.0
@@ -391,6 +417,10 @@ impl Connection {
 
 fn draining() -> Error {
     Error::new(ErrorKind::Unavailable, "the node is going down").retry_after(Duration::from_secs(1))
+}
+
+fn history_has_failed() -> Error {
+    Error::new(ErrorKind::Unavailable, "history has failed").retry_after(Duration::from_secs(30))
 }
 
 fn away(error: &BrokerError) -> Error {

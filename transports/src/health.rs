@@ -52,10 +52,12 @@ impl Health {
     pub(crate) fn health(&self, node: &Node) -> Response<Body> {
         let up = node.broker_is_up();
         let report = Report {
-            status: match (up, node.is_draining()) {
-                (true, false) => "healthy",
-                (false, false) => "degraded",
-                (_, true) => "unhealthy",
+            status: if node.is_draining() || !node.history_is_up() {
+                "unhealthy"
+            } else if up {
+                "healthy"
+            } else {
+                "degraded"
             },
             timestamp: jiff::Timestamp::try_from(SystemTime::now())
                 .map_or_else(|_| String::new(), |now| format!("{now:.3}")),
@@ -78,7 +80,7 @@ impl Health {
         struct Ready {
             ready: bool,
         }
-        let ready = node.broker_is_up() && !node.is_draining();
+        let ready = node.broker_is_up() && node.history_is_up() && !node.is_draining();
         let status = if ready {
             StatusCode::OK
         } else {

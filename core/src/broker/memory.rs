@@ -34,16 +34,17 @@ impl Broker for Memory {
     }
 
     fn publish(&self, event: Event) -> BoxFuture<'_, Result<Published, BrokerError>> {
-        let published = match self.ingress.get() {
-            Some(ingress) => Ok(Published {
-                position: ingress.deliver(event),
-            }),
-            None => Err(BrokerError::new(
-                BrokerErrorKind::Unavailable,
-                "the broker was not started",
-            )),
+        let Some(ingress) = self.ingress.get() else {
+            let error = BrokerError::new(BrokerErrorKind::Unavailable, "the broker was not started");
+            return Box::pin(ready(Err(error)));
         };
-        Box::pin(ready(published))
+        let delivered = ingress.deliver(event);
+        Box::pin(async move {
+            ingress.committed(delivered).await?;
+            Ok(Published {
+                position: delivered.position,
+            })
+        })
     }
 
     fn subscribe(&self, _channels: Vec<Channel>) -> BoxFuture<'_, Result<(), BrokerError>> {

@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use dashmap::DashMap;
 use tokio::time::Instant;
 
-use super::{HistoryError, HistoryStore, Page, Retention};
+use super::{Appended, HistoryError, HistoryStore, Page, Receipt, Retention};
 use crate::BoxFuture;
 use crate::channel::Channel;
 use crate::event::{Epoch, Event, Position, Publication};
 
 const SHARDS: usize = 64;
+/// Twice as long as anybody is served from one.
+const RECEIPTS_STAY: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// Keeps publications in memory. A channel that nobody published to costs nothing; one whose
 /// publications have all expired is forgotten after as long again, and gets a new epoch.
@@ -24,6 +27,7 @@ pub struct Memory {
     /// How often rings have been forgotten. Part of the epoch of channels without a ring, so that
     /// one that was forgotten does not get its old epoch back.
     forgotten: AtomicU64,
+    receipts: DashMap<Channel, Receipt>,
 }
 
 #[derive(Debug)]
@@ -42,6 +46,7 @@ impl Default for Memory {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             forgotten: AtomicU64::new(0),
+            receipts: DashMap::new(),
         }
     }
 }
@@ -61,7 +66,7 @@ impl Memory {
 }
 
 impl HistoryStore for Memory {
-    fn append(&self, event: Event, retention: &Retention) -> Arc<Publication> {
+    fn append(&self, event: Event, retention: &Retention) -> Appended {
         let mut shard = self.shard(event.channel());
         if !shard.contains_key(event.channel()) {
             let ring = Ring {
@@ -77,7 +82,10 @@ impl HistoryStore for Memory {
         let ring = shard
             .get_mut(event.channel())
             .expect("the ring was inserted above");
-        ring.append(event, retention)
+        Appended {
+            publication: ring.append(event, retention),
+            ticket: 0,
+        }
     }
 
     fn top(&self, channel: &Channel) -> Position {
@@ -111,7 +119,37 @@ impl HistoryStore for Memory {
         Box::pin(std::future::ready(Ok(page)))
     }
 
+    fn safe(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn committed(&self, _ticket: u64) -> BoxFuture<'_, Result<(), HistoryError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn is_up(&self) -> bool {
+        true
+    }
+
+    fn note_receipt(&self, channel: &Channel, receipt: Receipt) {
+        let mut known = self.receipts.entry(channel.clone()).or_insert(receipt);
+        let newer = receipt.position.offset >= known.position.offset;
+        if newer || receipt.position.epoch != known.position.epoch {
+            *known = receipt;
+        }
+    }
+
+    fn receipt(&self, channel: &Channel) -> Option<Receipt> {
+        self.receipts.get(channel).map(|receipt| *receipt)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn expire(&self) {
+        self.receipts
+            .retain(|_, receipt| receipt.at.elapsed().is_ok_and(|age| age < RECEIPTS_STAY));
         for shard in &self.shards {
             lock(shard).retain(|_, ring| {
                 ring.expire(Instant::now());
@@ -140,10 +178,15 @@ impl Ring {
         let publication = Arc::new(Publication::new(event, Some(self.position())));
         self.bytes += publication.weight();
         self.kept.push_back(publication.clone());
-        while self.kept.len() > retention.events || self.bytes > retention.bytes {
+        while let Some(oldest) = self.kept.front() {
+            let age = self
+                .touched
+                .saturating_duration_since(oldest.event().accepted_at());
+            if !retention.is_exceeded(self.kept.len(), self.bytes, age) {
+                break;
+            }
             self.drop_oldest();
         }
-        self.expire(self.touched);
         publication
     }
 

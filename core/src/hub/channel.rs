@@ -1,7 +1,9 @@
 //! One channel: who listens, what waits, and the flush that is under way.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -13,7 +15,8 @@ use super::subscribers::{Seat, Subscriber, Subscribers};
 use super::{Shared, Subscription};
 use crate::channel::Channel as Name;
 use crate::event::{Event, Guarantee, Position, Publication};
-use crate::history::Retention;
+use crate::history::{Appended, Retention};
+use crate::ingress::Delivered;
 use crate::sync::Mutex;
 use crate::wire::Flush;
 
@@ -42,6 +45,12 @@ struct State {
     flushed: Position,
     subscribers: usize,
     empty_since: Instant,
+    /// When its earliest entry among the deadlines comes up.
+    reminder: Option<Instant>,
+    /// Whether it stands among those that wait for history.
+    awaits_commit: bool,
+    /// Until when, and from how far back, clients may come back that are not subscribed meanwhile.
+    polled: Option<(Instant, Duration)>,
     /// Removed from the hub; whoever still holds it must look it up anew.
     removed: bool,
 }
@@ -79,6 +88,9 @@ impl Channel {
                 flushed: top,
                 subscribers: 0,
                 empty_since: Instant::now(),
+                reminder: None,
+                awaits_commit: false,
+                polled: None,
                 removed: false,
             }),
             room: Notify::new(),
@@ -94,44 +106,67 @@ impl Channel {
         self: &Arc<Self>,
         event: Event,
         shared: &Arc<Shared>,
-    ) -> Result<Option<Position>, Removed> {
+    ) -> Result<Delivered, Removed> {
         let mut state = self.state.lock();
         if state.removed {
             return Err(Removed);
         }
-        let publication = shared.keep(event, &self.retention);
-        let position = publication.position();
-        let event = publication.event();
+        let retention = self.retention(&state);
+        let appended = shared.keep(event, &retention);
+        let delivered = Delivered::from(&appended);
+        let event = appended.publication.event();
         let due = event.accepted_at() + linger(&shared.config.linger, event.priority(), self.phase);
-        let earlier = state.pending.due().is_none_or(|known| due < known);
-        if state.pending.push(publication, due) {
+        if state.pending.push(appended, due) {
             shared.metrics.conflated.increment(1);
         }
-        if state.settle() || state.flushing {
-            return Ok(position);
+        self.go_on(&mut state, shared);
+        Ok(delivered)
+    }
+
+    /// What is kept: more of a channel that is polled.
+    fn retention(&self, state: &State) -> Cow<'_, Retention> {
+        match state.polled {
+            Some((until, recent)) if until > Instant::now() && recent > self.retention.recent => {
+                Cow::Owned(Retention {
+                    recent,
+                    ..self.retention.clone()
+                })
+            }
+            _ => Cow::Borrowed(&self.retention),
         }
-        if due <= Instant::now() || state.pending.bytes() >= shared.config.buffers.flush {
-            self.begin_flush(&mut state, shared);
-        } else if earlier {
-            shared.deadlines.add(due, self);
-        }
-        Ok(position)
+    }
+
+    /// Has at least the events of the last `recent` kept for as long: a client will come back for
+    /// them that is not subscribed meanwhile.
+    pub(crate) fn keep_for_polls(&self, recent: Duration) -> Result<(), Removed> {
+        let mut state = self.state.lock();
+        state.polled = Some((Instant::now() + recent, recent));
+        if state.removed { Err(Removed) } else { Ok(()) }
     }
 
     /// Flushes if it is time to.
     pub(crate) fn flush_if_due(self: &Arc<Self>, shared: &Arc<Shared>) {
         let mut state = self.state.lock();
-        if !state.flushing {
-            self.go_on(&mut state, shared);
+        if state.reminder.is_some_and(|at| at <= Instant::now()) {
+            state.reminder = None;
         }
+        self.go_on(&mut state, shared);
+    }
+
+    /// Goes on after history has made more safe.
+    pub(crate) fn commit_came(self: &Arc<Self>, shared: &Arc<Shared>) {
+        let mut state = self.state.lock();
+        state.awaits_commit = false;
+        self.go_on(&mut state, shared);
+        drop(state);
+        self.room.notify_waiters();
     }
 
     /// Flushes whatever waits, before its time. For a node that goes down.
     pub(crate) fn flush_now(self: &Arc<Self>, shared: &Arc<Shared>) {
         let mut state = self.state.lock();
-        if !state.flushing && state.pending.due().is_some() {
-            self.begin_flush(&mut state, shared);
-        }
+        state.pending.hurry();
+        self.go_on(&mut state, shared);
     }
 
     /// Whether events wait or are under way.
@@ -140,20 +175,35 @@ impl Channel {
         state.flushing || state.pending.due().is_some()
     }
 
+    /// Does what can be done now with what waits: flushes it, lets go of it, or sees to being called
+    /// again when that can be done.
     fn go_on(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>) {
-        let Some(due) = state.pending.due() else {
+        if state.flushing {
+            return;
+        }
+        let safe = shared.store.safe();
+        state.settle(safe);
+        let (Some(due), Some(first)) = (state.pending.due(), state.pending.first_ticket()) else {
             return;
         };
-        if due <= Instant::now() || state.pending.bytes() >= shared.config.buffers.flush {
-            self.begin_flush(state, shared);
+        let now = Instant::now();
+        let wanted = state.subscribers > 0;
+        if wanted && due > now && state.pending.bytes() < shared.config.buffers.flush {
+            if state.reminder.is_none_or(|at| due < at) {
+                state.reminder = Some(due);
+                shared.deadlines.add(due, self);
+            }
+        } else if first > safe {
+            if !std::mem::replace(&mut state.awaits_commit, true) {
+                shared.commits.add(first, self);
+            }
         } else {
-            // Its place among the deadlines may have gone by while workers were busy.
-            shared.deadlines.add(due, self);
+            self.begin_flush(state, shared, safe);
         }
     }
 
-    fn begin_flush(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>) {
-        let publications = state.take(shared.config.buffers.flush);
+    fn begin_flush(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>, safe: u64) {
+        let publications = state.take(shared.config.buffers.flush, safe);
         let listed = (0..self.lists.len()).filter(|&worker| self.lists[worker].lock().len() > 0);
         let workers = listed.collect::<Vec<_>>();
         state.flushes += 1;
@@ -197,24 +247,29 @@ impl Channel {
         ))
     }
 
-    /// Removes a subscriber. Says whether it was the last.
-    pub(crate) fn leave(&self, worker: usize, seat: Seat) -> bool {
+    /// Removes a subscriber.
+    pub(crate) fn leave(self: &Arc<Self>, worker: usize, seat: Seat, shared: &Arc<Shared>) {
         let mut state = self.state.lock();
         if !self.lists[worker].lock().leave(seat) {
-            return false;
+            return;
         }
         state.subscribers -= 1;
         state.empty_since = Instant::now();
-        if state.settle() {
+        if state.subscribers == 0 {
+            self.go_on(&mut state, shared);
+            drop(state);
             self.room.notify_waiters();
         }
-        state.subscribers == 0
     }
 
     /// Marks a channel removed that nobody has listened to since `before`.
     pub(crate) fn remove_if_empty_since(&self, before: Instant) -> bool {
         let mut state = self.state.lock();
-        let empty = state.subscribers == 0 && !state.flushing && state.empty_since <= before;
+        let empty = state.subscribers == 0
+            && !state.flushing
+            && state.pending.due().is_none()
+            && state.empty_since <= before
+            && state.polled.is_none_or(|(until, _)| until <= Instant::now());
         state.removed |= empty;
         empty
     }
@@ -244,8 +299,8 @@ impl Channel {
 
 impl State {
     /// Takes events that are about to be shown to subscribers.
-    fn take(&mut self, max_bytes: usize) -> Box<[Arc<Publication>]> {
-        let publications = self.pending.take(max_bytes);
+    fn take(&mut self, max_bytes: usize, safe: u64) -> Box<[Arc<Publication>]> {
+        let publications = self.pending.take(max_bytes, safe);
         if let Some(last) = publications
             .iter()
             .rev()
@@ -258,12 +313,10 @@ impl State {
 
     /// Lets go of what waits where nobody is left to wait for it: whoever joins later reads it from
     /// history. Kept waiting, it would be flushed to that one a second time.
-    fn settle(&mut self) -> bool {
-        let settled = self.subscribers == 0 && !self.flushing;
-        if settled {
-            self.take(usize::MAX);
+    fn settle(&mut self, safe: u64) {
+        if self.subscribers == 0 && !self.flushing {
+            self.take(usize::MAX, safe);
         }
-        settled
     }
 }
 
@@ -290,9 +343,7 @@ impl FlushUnderWay {
         if self.workers_left.fetch_sub(1, Ordering::AcqRel) == 1 {
             let mut state = self.channel.state.lock();
             state.flushing = false;
-            if !state.settle() {
-                self.channel.go_on(&mut state, shared);
-            }
+            self.channel.go_on(&mut state, shared);
             drop(state);
             self.channel.room.notify_waiters();
         }
@@ -301,9 +352,12 @@ impl FlushUnderWay {
 
 impl Shared {
     /// Numbers and keeps an event; an ephemeral one is only wrapped.
-    pub(super) fn keep(&self, event: Event, retention: &Retention) -> Arc<Publication> {
+    pub(super) fn keep(&self, event: Event, retention: &Retention) -> Appended {
         match event.guarantee() {
-            Guarantee::Ephemeral => Arc::new(Publication::new(event, None)),
+            Guarantee::Ephemeral => Appended {
+                publication: Arc::new(Publication::new(event, None)),
+                ticket: 0,
+            },
             Guarantee::AtLeastOnce | Guarantee::BestEffort => self.store.append(event, retention),
         }
     }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::config::Linger;
 use crate::event::{Priority, Publication};
+use crate::history::Appended;
 
 /// Waiting events in order, the moment by which they must go, and their weight.
 ///
@@ -16,7 +17,7 @@ use crate::event::{Priority, Publication};
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     /// Conflated events leave a hole, so that the places of the others stay as `keys` has them.
-    slots: VecDeque<Option<Arc<Publication>>>,
+    slots: VecDeque<Slot>,
     /// How many slots have left at the front so far.
     gone: u64,
     keys: HashMap<Arc<str>, u64>,
@@ -25,9 +26,21 @@ pub(crate) struct Pending {
     due: Option<Instant>,
 }
 
+/// An event's place in the queue.
+#[derive(Debug)]
+struct Slot {
+    publication: Option<Arc<Publication>>,
+    /// When history has it for good; see [`Appended`].
+    ticket: u64,
+}
+
 impl Pending {
     /// Adds the newest event. Says whether it took the place of an older one.
-    pub(crate) fn push(&mut self, publication: Arc<Publication>, due: Instant) -> bool {
+    pub(crate) fn push(&mut self, appended: Appended, due: Instant) -> bool {
+        let Appended {
+            publication,
+            ticket,
+        } = appended;
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         self.bytes += publication.weight();
         let mut conflated = false;
@@ -38,7 +51,10 @@ impl Pending {
                 conflated = true;
             }
         }
-        self.slots.push_back(Some(publication));
+        self.slots.push_back(Slot {
+            publication: Some(publication),
+            ticket,
+        });
         if self.holes > 32 && self.holes > self.slots.len() / 2 {
             self.close_holes();
         }
@@ -49,7 +65,7 @@ impl Pending {
         let slot = usize::try_from(place - self.gone)
             .ok()
             .and_then(|at| self.slots.get_mut(at));
-        if let Some(publication) = slot.and_then(Option::take) {
+        if let Some(publication) = slot.and_then(|slot| slot.publication.take()) {
             self.bytes -= publication.weight();
             self.holes += 1;
         }
@@ -58,28 +74,32 @@ impl Pending {
     fn close_holes(&mut self) {
         self.gone += self.holes as u64;
         self.holes = 0;
-        self.slots.retain(Option::is_some);
+        self.slots.retain(|slot| slot.publication.is_some());
         self.keys.clear();
-        for (at, publication) in self.slots.iter().flatten().enumerate() {
-            if let Some(key) = publication.event().conflation_key() {
+        for (at, slot) in self.slots.iter().enumerate() {
+            let event = slot.publication.as_deref().map(Publication::event);
+            if let Some(key) = event.and_then(|event| event.conflation_key()) {
                 self.keys.insert(key.clone(), self.gone + at as u64);
             }
         }
     }
 
-    /// Takes events from the front, in order, up to `max_bytes` but at least one. What is left
-    /// stays due.
-    pub(crate) fn take(&mut self, max_bytes: usize) -> Box<[Arc<Publication>]> {
+    /// Takes events from the front, in order, up to `max_bytes` but at least one, as far as history
+    /// has them for good (`safe`). What is left stays due.
+    pub(crate) fn take(&mut self, max_bytes: usize, safe: u64) -> Box<[Arc<Publication>]> {
         let mut taken = Vec::with_capacity(self.slots.len().min(1024));
         let mut bytes = 0;
         while let Some(slot) = self.slots.front() {
-            let weight = slot.as_ref().map_or(0, |publication| publication.weight());
-            if !taken.is_empty() && bytes + weight > max_bytes {
+            let weight = slot
+                .publication
+                .as_ref()
+                .map_or(0, |publication| publication.weight());
+            if slot.ticket > safe || (!taken.is_empty() && bytes + weight > max_bytes) {
                 break;
             }
             bytes += weight;
             self.gone += 1;
-            match self.slots.pop_front().flatten() {
+            match self.slots.pop_front().and_then(|slot| slot.publication) {
                 Some(publication) => taken.push(publication),
                 None => self.holes -= 1,
             }
@@ -100,6 +120,16 @@ impl Pending {
     /// The moment by which the events must go; none if there are none.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
+    }
+
+    /// Makes what waits due at once.
+    pub(crate) fn hurry(&mut self) {
+        self.due = self.due.map(|due| due.min(Instant::now()));
+    }
+
+    /// The ticket of the first event that waits.
+    pub(crate) fn first_ticket(&self) -> Option<u64> {
+        self.slots.front().map(|slot| slot.ticket)
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -126,14 +156,17 @@ mod tests {
     use crate::channel::Channel;
     use crate::event::Event;
 
-    fn publication(name: &str, key: Option<&str>) -> Arc<Publication> {
+    fn publication(name: &str, key: Option<&str>) -> Appended {
         let channel = Channel::new("thread.1").unwrap();
         let event = Event::new(channel, name, "1").unwrap();
         let event = match key {
             Some(key) => event.conflated_by(key),
             None => event,
         };
-        Arc::new(Publication::new(event, None))
+        Appended {
+            publication: Arc::new(Publication::new(event, None)),
+            ticket: 0,
+        }
     }
 
     fn names(taken: &[Arc<Publication>]) -> Vec<String> {
@@ -166,12 +199,28 @@ mod tests {
         prop::collection::vec(step, 0..200)
     }
 
+    #[test]
+    fn what_history_may_lose_stays() {
+        let mut pending = Pending::default();
+        for ticket in [1, 2, 3] {
+            let appended = Appended {
+                ticket,
+                ..publication("e", None)
+            };
+            pending.push(appended, Instant::now());
+        }
+        assert_eq!(pending.take(usize::MAX, 0).len(), 0);
+        assert_eq!(pending.take(usize::MAX, 2).len(), 2);
+        assert_eq!(pending.first_ticket(), Some(3));
+        assert!(pending.due().is_some());
+    }
+
     proptest! {
         /// Against the plainest model there is: a list that is searched.
         #[test]
         fn the_newest_of_each_key_goes_in_order_by_the_earliest_deadline(steps in steps()) {
             let start = Instant::now();
-            let weight = publication("0", None).weight();
+            let weight = publication("0", None).publication.weight();
             let mut pending = Pending::default();
             let mut model: Vec<(String, Option<u8>)> = Vec::new();
             let mut model_due: Option<u64> = None;
@@ -189,7 +238,7 @@ mod tests {
                         model_due = Some(model_due.map_or(due, |earlier| earlier.min(due)));
                     }
                     Step::Take { events } => {
-                        let taken = names(&pending.take(events * weight));
+                        let taken = names(&pending.take(events * weight, 0));
                         let expected = model.drain(..events.min(model.len())).map(|(name, _)| name).collect::<Vec<_>>();
                         prop_assert_eq!(taken, expected);
                         if model.is_empty() {

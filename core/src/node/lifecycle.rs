@@ -100,6 +100,7 @@ impl Node {
             );
         }
         self.0.broker.shutdown().await;
+        self.0.hub.shared.store.close().await;
     }
 }
 

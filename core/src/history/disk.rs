@@ -1,0 +1,1 @@
+//! The history of a node that survives its end.
