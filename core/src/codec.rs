@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::channel::Channel;
+use crate::cursor::Resume;
 use crate::disconnect::Disconnect;
 use crate::error::Error;
 use crate::event::{Position, Publication};
@@ -34,6 +35,19 @@ pub trait Codec: fmt::Debug + Send + Sync + 'static {
 
     /// Writes what one connection is told without having asked.
     fn notice(&self, notice: &Notice, messages: &mut Messages<'_>);
+
+    /// Whether publications carry a cursor over all the channels of their connection. Such a
+    /// connection's frames are its own as soon as it has a second channel; with one they are shared
+    /// like any other's.
+    fn has_cursor(&self) -> bool {
+        false
+    }
+
+    /// Whether the client answers pings. Of one that does not, nothing is expected, and it is pinged
+    /// every [`Heartbeat::comment`](crate::config::Heartbeat).
+    fn expects_pong(&self) -> bool {
+        true
+    }
 
     /// Writes the dialect's ping; nothing where the transport pings by itself.
     fn ping(&self, messages: &mut Messages<'_>);
@@ -115,6 +129,9 @@ pub struct Connect {
     pub token: Option<String>,
     /// Where the client's server-side subscriptions stood when it lost its connection.
     pub positions: Vec<(String, Since)>,
+    /// The cursor that it brings. Channels without a position of their own resume from there, those
+    /// it subscribes to later too.
+    pub resume: Option<Resume>,
 }
 
 /// The subscribe command.
@@ -133,6 +150,15 @@ pub struct Since {
     pub epoch: String,
     /// The offset.
     pub offset: u64,
+}
+
+impl From<Position> for Since {
+    fn from(position: Position) -> Self {
+        Self {
+            epoch: position.epoch.to_string(),
+            offset: position.offset,
+        }
+    }
 }
 
 /// The answer to a command, whatever the dialect.
@@ -171,7 +197,7 @@ pub struct Connected {
     /// Seconds until the token ends, if it does.
     pub ttl: Option<u32>,
     /// The server-side subscriptions.
-    pub subscriptions: Vec<(Channel, Subscribed)>,
+    pub subscriptions: Vec<Subscribed>,
     /// Seconds between two pings.
     pub ping: u32,
 }
@@ -179,6 +205,8 @@ pub struct Connected {
 /// The answer to subscribe.
 #[derive(Debug)]
 pub struct Subscribed {
+    /// The channel.
+    pub channel: Channel,
     /// Where the client stands before the publications below, and after this reply where there are
     /// none.
     pub position: Position,

@@ -79,6 +79,10 @@ impl Config {
                 "heartbeat.ping must be at least 1 s",
             ),
             (
+                self.heartbeat.comment >= Duration::from_secs(1),
+                "heartbeat.comment must be at least 1 s",
+            ),
+            (
                 self.heartbeat.pong >= Duration::from_secs(1),
                 "heartbeat.pong must be at least 1 s",
             ),
@@ -170,6 +174,9 @@ pub struct Limits {
     pub head: usize,
     /// Envelopes in one publish request; default 1,000.
     pub batch: usize,
+    /// The oldest event that waits for a user who was away, on the user's own channel; default 24 h.
+    #[serde(with = "seconds")]
+    pub away: Duration,
     /// From the start of a connection until it is authenticated; default 10 s.
     #[serde(with = "seconds")]
     pub handshake: Duration,
@@ -196,6 +203,7 @@ impl Default for Limits {
             body: 16 << 20,
             head: 16 << 10,
             batch: 1_000,
+            away: Duration::from_secs(24 * 60 * 60),
             handshake: Duration::from_secs(10),
             events_per_user: Some(Rate {
                 events: 100,
@@ -269,6 +277,10 @@ pub struct Heartbeat {
     /// From a ping until the pong must be there; default 10 s.
     #[serde(with = "seconds")]
     pub pong: Duration,
+    /// Between two signs of life to a client that cannot answer (a comment line of SSE); default
+    /// 30 s.
+    #[serde(with = "seconds")]
+    pub comment: Duration,
     /// How long a connection is kept after its token ended, so that it can refresh; default 10 s.
     #[serde(with = "seconds")]
     pub expiry_grace: Duration,
@@ -279,6 +291,7 @@ impl Default for Heartbeat {
         Self {
             ping: Duration::from_secs(25),
             pong: Duration::from_secs(10),
+            comment: Duration::from_secs(30),
             expiry_grace: Duration::from_secs(10),
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! Handles are resolved once, when the node is built, so install the recorder before that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::time::Instant;
 
-use crate::event::Priority;
+use crate::event::{Priority, Publication};
 use crate::sync::Mutex;
 use crate::wire::Flush;
 
@@ -177,6 +178,15 @@ impl Metrics {
             for (counter, &events) in transport.delivered.iter().zip(&flush.counts) {
                 counter.increment(u64::from(sockets) * u64::from(events));
             }
+        }
+    }
+}
+
+impl Transport {
+    /// Counts publications that one client recovers.
+    pub(crate) fn recovered(&self, publications: &[Arc<Publication>]) {
+        for publication in publications {
+            self.delivered[publication.event().priority() as usize].increment(1);
         }
     }
 }

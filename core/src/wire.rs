@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::channel::Channel;
 use crate::codec::Codec;
-use crate::event::{Guarantee, Publication};
+use crate::cursor::{Cursor, write_one};
+use crate::event::{Guarantee, Position, Publication};
 use crate::framing::Framing;
 
 /// The most wire forms that one node can serve.
@@ -44,6 +45,7 @@ impl WireForm {
         Messages {
             framing: &*self.framing,
             limit: self.message_bytes,
+            cursor: None,
             current: Vec::new(),
             framed: BytesMut::new(),
         }
@@ -60,6 +62,20 @@ impl WireForm {
             .clone()
     }
 
+    /// Encodes for one connection alone, whose cursor moves along.
+    pub(crate) fn encode_for(
+        &self,
+        cursor: &mut Cursor,
+        channel: &Channel,
+        publications: &[Arc<Publication>],
+    ) -> Bytes {
+        let mut messages = self.messages();
+        messages.cursor = Some(cursor);
+        self.codec
+            .publications(channel, publications, &mut messages);
+        messages.finish().unwrap_or_default()
+    }
+
     pub(crate) fn encode(&self, channel: &Channel, publications: &[Arc<Publication>]) -> Bytes {
         let mut messages = self.messages();
         self.codec
@@ -74,6 +90,7 @@ impl WireForm {
 pub struct Messages<'a> {
     framing: &'a dyn Framing,
     limit: usize,
+    cursor: Option<&'a mut Cursor>,
     current: Vec<u8>,
     framed: BytesMut,
 }
@@ -82,6 +99,25 @@ impl Messages<'_> {
     /// The message being written.
     pub fn current(&mut self) -> &mut Vec<u8> {
         &mut self.current
+    }
+
+    /// Writes the cursor that a client has once it has read a publication of `channel`. For codecs
+    /// that carry one ([`Codec::has_cursor`]).
+    ///
+    /// In a frame that connections share it is the cursor of the connections that have this channel
+    /// alone. An ephemeral publication has no position and moves nothing; in a shared frame nothing
+    /// is written for it.
+    pub fn write_cursor(&mut self, channel: &Channel, position: Option<Position>) {
+        match (&mut self.cursor, position) {
+            (Some(cursor), position) => {
+                if let Some(position) = position {
+                    cursor.advance(channel, position);
+                }
+                cursor.write_to(&mut self.current);
+            }
+            (None, Some(position)) => write_one(&mut self.current, channel, position),
+            (None, None) => {}
+        }
     }
 
     /// Whether the current message is as large as a message should be; dialects that can, end it

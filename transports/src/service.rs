@@ -224,6 +224,7 @@ impl Inner {
                     handshake,
                     identity,
                     channels,
+                    own_channel: false,
                 })
                 .map_err(|disconnect| {
                     let kind = if disconnect == fanfare::Disconnect::SHUTDOWN {

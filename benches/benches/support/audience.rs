@@ -154,6 +154,7 @@ async fn join(
         handshake: Handshake::default(),
         identity: Some(identity),
         channels: Vec::new(),
+        own_channel: false,
     };
     let mut session = node.open(opening).expect("the node has room");
     match outlet {

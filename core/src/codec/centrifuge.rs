@@ -186,11 +186,11 @@ fn write_connected(line: &mut Vec<u8>, connected: &Connected) {
     }
     if !subscriptions.is_empty() {
         line.extend_from_slice(br#","subs":{"#);
-        for (at, (channel, subscribed)) in subscriptions.iter().enumerate() {
+        for (at, subscribed) in subscriptions.iter().enumerate() {
             if at > 0 {
                 line.push(b',');
             }
-            write(line, format_args!(r#""{channel}":"#));
+            write(line, format_args!(r#""{}":"#, subscribed.channel));
             write_subscribed(line, subscribed);
         }
         line.push(b'}');

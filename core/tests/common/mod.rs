@@ -90,6 +90,7 @@ impl Client {
                 handshake: Handshake::default(),
                 identity: None,
                 channels: Vec::new(),
+                own_channel: false,
             })
             .unwrap();
         let outbound = session.outbound();

@@ -114,6 +114,7 @@ impl CommandFields {
                         .filter(|(_, fields)| fields.recover)
                         .map(|(channel, fields)| (channel, fields.since.into()))
                         .collect(),
+                    resume: None,
                 })
             }),
             self.subscribe.map(|fields| {
