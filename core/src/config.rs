@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::history::Retention;
+pub use crate::presence::PresencePolicy;
 
 /// The numbers of a [`Node`](crate::Node). Durations are written in seconds, sizes in bytes.
 ///
@@ -45,6 +46,12 @@ impl Config {
             .get(family)
             .and_then(|policy| policy.history.as_ref())
             .unwrap_or(&self.history)
+    }
+
+    /// What channels of `family` tell of their subscribers; nothing without a policy.
+    #[must_use]
+    pub fn presence(&self, family: &str) -> Option<&PresencePolicy> {
+        self.channels.get(family)?.presence.as_ref()
     }
 
     /// Looks for numbers that contradict each other.
@@ -329,6 +336,8 @@ impl Default for Drain {
 pub struct ChannelPolicy {
     /// How much of each channel is kept, in place of [`Config::history`].
     pub history: Option<Retention>,
+    /// Who is subscribed is remembered and announced, in this way.
+    pub presence: Option<PresencePolicy>,
 }
 
 /// Durations as seconds, whole or with a fraction.
@@ -407,6 +416,7 @@ mod tests {
             "thread".into(),
             ChannelPolicy {
                 history: Some(kept.clone()),
+                presence: None,
             },
         );
         assert_eq!(config.retention("thread"), &kept);

@@ -214,6 +214,7 @@ impl Session {
         &mut self,
         channel: &Channel,
         since: Option<&Since>,
+        follow: bool,
     ) -> Result<Subscribed, Error> {
         let limits = &self.node.config().limits;
         if self.connection.subscriptions.lock().len() >= limits.subscriptions {
@@ -226,7 +227,7 @@ impl Session {
         self.node.subscribe_broker(channel).await?;
         let brought = self.resume.as_mut().and_then(|resume| resume.take(channel));
         let since = since.cloned().or(brought.map(Since::from));
-        let (subscription, flushed) = self.node.hub().join(channel, &self.connection);
+        let (subscription, flushed) = self.node.hub().join(channel, &self.connection, follow);
         self.connection.subscriptions.lock().push(subscription);
         let subscribed = match since {
             Some(since) => {

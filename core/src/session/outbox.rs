@@ -266,7 +266,7 @@ impl Outbox {
             frame: frame.clone(),
             flush: Some(flush.clone()),
             live: true,
-            bare: state.form.codec.has_cursor(),
+            bare: state.form.codec.has_cursor() && !flush.is_notice(),
         };
         if state.holds > 0 {
             state.held.push_back(chunk);
