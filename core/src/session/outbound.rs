@@ -94,6 +94,13 @@ impl Outbound {
         self.connection.outbox.close(disconnect);
     }
 
+    /// Whether the connection is to end at once, without what still waits: its reader is too slow,
+    /// or gone.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.connection.outbox.is_cut()
+    }
+
     /// Bytes that wait for the socket.
     #[must_use]
     pub fn queued(&self) -> usize {

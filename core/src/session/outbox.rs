@@ -267,6 +267,12 @@ impl Outbox {
         .await;
     }
 
+    /// Whether it ends without what is queued.
+    pub(crate) fn is_cut(&self) -> bool {
+        let state = self.state.lock();
+        state.closing.as_ref().is_some_and(Disconnect::is_abrupt)
+    }
+
     /// Bytes that wait.
     pub(crate) fn bytes(&self) -> usize {
         self.state.lock().bytes
