@@ -16,6 +16,7 @@ mod publish;
 mod refusal;
 mod request;
 mod server;
+mod server_api;
 mod service;
 pub mod websocket;
 
