@@ -158,7 +158,7 @@ impl Session {
             metrics::connection_rejected("connection_limit");
             return Err(Disconnect::CONNECTION_LIMIT);
         }
-        let transport = self.connection.transport;
+        let transport = &self.connection.transport;
         transport.connections.increment(1.0);
         transport.opened.increment(1);
         self.set_identity(identity);

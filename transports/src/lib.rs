@@ -19,6 +19,7 @@ mod publish;
 mod refusal;
 mod request;
 mod server;
+mod server_api;
 mod service;
 mod tls;
 pub mod websocket;

@@ -18,6 +18,7 @@ use crate::origin::AllowedOrigins;
 use crate::publish::publish;
 use crate::refusal::{refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
+use crate::server_api::Endpoint;
 use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
 
 /// Serves a node over HTTP/1.1 and HTTP/2. Cloning costs a reference count.
@@ -25,7 +26,11 @@ use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
 /// | request | answer |
 /// |---|---|
 /// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=`. Over HTTP/2 `CONNECT /ws` with `:protocol` `websocket` (RFC 8441) |
-/// | `POST /publish` | publishes envelopes, with the API key |
+/// | `POST /publish` | publishes envelopes, with the API key as the next four |
+/// | `GET /channels` | the channels that are listened to, and by how many |
+/// | `GET /channels/{channel}/history` | what a channel remembers; `?limit=`, `?cursor=` |
+/// | `GET /users/{id}/connections` | a user's connections |
+/// | `POST /users/{id}/disconnect` | ends them |
 /// | `GET /health`, `GET /ready` | probes |
 /// | `GET /metrics` | what [`ServiceBuilder::metrics`] renders |
 /// | `GET /` | the page of [`ServiceBuilder::page`] |
@@ -187,11 +192,28 @@ impl Inner {
                 None => Err(not_found()),
             },
             (method, "/ws" | "/publish" | "/health" | "/ready" | "/metrics" | "/") => {
-                let message = format!("{method} is not for this path");
-                Err(Error::new(ErrorKind::BadRequest, message))
+                Err(wrong_method(method))
             }
-            _ => Err(not_found()),
+            _ => self.server_api(request).await,
         }
+    }
+
+    async fn server_api<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let uri = request.uri().clone();
+        let endpoint = Endpoint::at(uri.path()).ok_or_else(not_found)?;
+        let method = match request.method() {
+            &Method::HEAD => &Method::GET,
+            method => method,
+        };
+        if *method != endpoint.method() {
+            return Err(wrong_method(method));
+        }
+        self.check_api_key(&request)?;
+        endpoint.answer(&self.node, request).await
     }
 
     fn check_api_key<B>(&self, request: &Request<B>) -> Result<(), Error> {
@@ -283,6 +305,13 @@ fn no_handshake() -> Error {
     Error::new(
         ErrorKind::BadRequest,
         "this path is for WebSocket handshakes (RFC 6455 or RFC 8441, version 13)",
+    )
+}
+
+fn wrong_method(method: &Method) -> Error {
+    Error::new(
+        ErrorKind::BadRequest,
+        format!("{method} is not for this path"),
     )
 }
 

@@ -123,12 +123,6 @@ impl Outbound {
         self.connection.outbox.close(disconnect);
     }
 
-    /// or gone.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        self.connection.outbox.is_cut()
-    }
-
     /// Bytes that wait for the socket.
     #[must_use]
     pub fn queued(&self) -> usize {
