@@ -8,7 +8,7 @@ mod history;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use fanfare::{Channel, Error, ErrorKind, Node};
+use fanfare::{Channel, Error, ErrorKind, Member, Node};
 use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -23,6 +23,8 @@ pub(crate) enum Endpoint<'a> {
     Channels,
     /// `/channels/{channel}/history`
     History(&'a str),
+    /// `/channels/{channel}/presence`
+    Presence(&'a str),
     /// `/users/{id}/connections`
     Connections(&'a str),
     /// `/users/{id}/disconnect`
@@ -38,6 +40,12 @@ struct Channels {
 struct Subscribed {
     channel: Channel,
     subscribers: usize,
+}
+
+#[derive(Serialize)]
+struct Presence {
+    clients: Vec<Member>,
+    users: usize,
 }
 
 #[derive(Serialize)]
@@ -63,6 +71,9 @@ impl<'a> Endpoint<'a> {
             [Some("channels"), Some(channel), Some("history"), None] => {
                 Some(Self::History(channel))
             }
+            [Some("channels"), Some(channel), Some("presence"), None] => {
+                Some(Self::Presence(channel))
+            }
             [Some("users"), Some(user), Some("connections"), None] => Some(Self::Connections(user)),
             [Some("users"), Some(user), Some("disconnect"), None] => Some(Self::Disconnect(user)),
             _ => None,
@@ -72,7 +83,9 @@ impl<'a> Endpoint<'a> {
     /// The method that it is for.
     pub(crate) const fn method(self) -> Method {
         match self {
-            Self::Channels | Self::History(_) | Self::Connections(_) => Method::GET,
+            Self::Channels | Self::History(_) | Self::Presence(_) | Self::Connections(_) => {
+                Method::GET
+            }
             Self::Disconnect(_) => Method::POST,
         }
     }
@@ -93,6 +106,7 @@ impl<'a> Endpoint<'a> {
                 let (parts, _) = request.into_parts();
                 history::history(node, &channel(name)?, &parts).await
             }
+            Self::Presence(name) => Ok(json(StatusCode::OK, &presence(node, &channel(name)?)?)),
             Self::Connections(id) => Ok(json(StatusCode::OK, &connections(node, &user(id)?))),
             Self::Disconnect(id) => {
                 disconnect::disconnect(node, &user(id)?, request.into_body()).await
@@ -113,6 +127,13 @@ fn channels(node: &Node) -> Channels {
             })
             .collect(),
     }
+}
+
+fn presence(node: &Node, channel: &Channel) -> Result<Presence, Error> {
+    let mut clients = node.presence(channel)?;
+    clients.sort_by(|a, b| (&a.user, &a.client).cmp(&(&b.user, &b.client)));
+    let (_, users) = node.presence_stats(channel)?;
+    Ok(Presence { clients, users })
 }
 
 fn connections(node: &Node, user: &str) -> Connections {
@@ -166,6 +187,7 @@ mod tests {
         for (path, endpoint) in [
             ("/channels", Some(Endpoint::Channels)),
             ("/channels/a.1/history", Some(Endpoint::History("a.1"))),
+            ("/channels/a.1/presence", Some(Endpoint::Presence("a.1"))),
             ("/channels//history", Some(Endpoint::History(""))),
             ("/users/7/connections", Some(Endpoint::Connections("7"))),
             ("/users/7/disconnect", Some(Endpoint::Disconnect("7"))),

@@ -26,8 +26,9 @@ use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
 /// | request | answer |
 /// |---|---|
 /// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=`. Over HTTP/2 `CONNECT /ws` with `:protocol` `websocket` (RFC 8441) |
-/// | `POST /publish` | publishes envelopes, with the API key as the next four |
+/// | `POST /publish` | publishes envelopes, with the API key as the next five |
 /// | `GET /channels` | the channels that are listened to, and by how many |
+/// | `GET /channels/{channel}/presence` | who is subscribed, where the channel's policy keeps that |
 /// | `GET /channels/{channel}/history` | what a channel remembers; `?limit=`, `?cursor=` |
 /// | `GET /users/{id}/connections` | a user's connections |
 /// | `POST /users/{id}/disconnect` | ends them |

@@ -397,9 +397,9 @@ impl Outbox {
     }
 
     /// Ends the connection after what is queued, or at once where that cannot arrive. The first
-    /// call decides.
-    pub(crate) fn close(&self, disconnect: Disconnect) {
-        self.state.lock().close(disconnect);
+    /// call decides; whether this was it, is the result.
+    pub(crate) fn close(&self, disconnect: Disconnect) -> bool {
+        self.state.lock().close(disconnect)
     }
 
     /// Waits until less than the budget is queued, or the connection ends. Cancel safe.
@@ -450,9 +450,9 @@ impl State {
         }
     }
 
-    fn close(&mut self, disconnect: Disconnect) {
+    fn close(&mut self, disconnect: Disconnect) -> bool {
         if self.closing.is_some() {
-            return;
+            return false;
         }
         if disconnect.is_abrupt() {
             // What stands half on the wire must be finished, or the close frame would lie inside it.
@@ -470,6 +470,7 @@ impl State {
         self.closing = Some(disconnect);
         self.tell_room();
         self.wake();
+        true
     }
 
     /// Writes the cursor into the first chunks of the queue, which are about to leave.

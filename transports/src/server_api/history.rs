@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use fanfare::codec::Since;
-use fanfare::{Channel, Epoch, Error, ErrorKind, Node, Position};
+use fanfare::{Channel, Cursor, Error, ErrorKind, Node, Position, Resume};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use serde::Serialize;
@@ -122,22 +122,14 @@ fn read_limit(text: &str) -> Result<usize, Error> {
         .ok_or_else(|| bad_request(format!("limit is a number from 0 to {MAX_LIMIT}")))
 }
 
-// replaced by Cursor when merged
-fn cursor(_channel: &Channel, position: Position) -> String {
-    format!("{}:{}", position.epoch, position.offset)
+fn cursor(channel: &Channel, position: Position) -> String {
+    Cursor::from_iter([(channel.clone(), position)]).to_string()
 }
 
 /// Where a cursor stands in a channel; none where it knows nothing of it.
-// replaced by Cursor when merged
-fn read_cursor(text: &str, _channel: &Channel) -> Result<Option<Since>, Error> {
-    let parse = || {
-        let (epoch, offset) = text.split_once(':')?;
-        let epoch = epoch.parse::<Epoch>().ok()?.to_string();
-        let digits = offset.bytes().all(|byte| byte.is_ascii_digit());
-        let offset = offset.parse().ok().filter(|_| digits)?;
-        Some(Since { epoch, offset })
-    };
-    let since =
-        parse().ok_or_else(|| bad_request("the cursor is none that this server gives out"))?;
-    Ok(Some(since))
+fn read_cursor(text: &str, channel: &Channel) -> Result<Option<Since>, Error> {
+    let resume = text
+        .parse::<Resume>()
+        .map_err(|error| bad_request(error.to_string()))?;
+    Ok(resume.position(channel).map(Since::from))
 }
