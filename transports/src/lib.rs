@@ -14,12 +14,16 @@ mod body;
 mod cors;
 mod cut;
 mod health;
+mod long_poll;
 mod origin;
+mod plain;
 mod publish;
 mod refusal;
 mod request;
 mod server;
 mod service;
+mod sse;
+mod subscriber;
 mod tls;
 pub mod websocket;
 

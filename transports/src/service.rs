@@ -11,7 +11,6 @@ use fanfare::codec::centrifuge::Centrifuge;
 use fanfare::{Action, Error, ErrorKind, Identity, Node, Opening, metrics};
 use http::{HeaderValue, Method, Request, Response, header};
 
-use crate::Body;
 use crate::cors::{Cors, connects};
 use crate::health::Health;
 use crate::origin::AllowedOrigins;
@@ -19,12 +18,15 @@ use crate::publish::publish;
 use crate::refusal::{refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
 use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
+use crate::{Body, long_poll, sse};
 
 /// Serves a node over HTTP/1.1 and HTTP/2. Cloning costs a reference count.
 ///
 /// | request | answer |
 /// |---|---|
 /// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=`. Over HTTP/2 `CONNECT /ws` with `:protocol` `websocket` (RFC 8441) |
+/// | `GET /sse` | the stream of an EventSource; `?channel=`, and `Last-Event-ID`, `?cursor=` or `?since=` |
+/// | `GET /poll` | what stands behind a cursor, or comes within `?wait=`; the rest as for `/sse` |
 /// | `POST /publish` | publishes envelopes, with the API key |
 /// | `GET /health`, `GET /ready` | probes |
 /// | `GET /metrics` | what [`ServiceBuilder::metrics`] renders |
@@ -170,6 +172,8 @@ impl Inner {
         match (method, path) {
             // CONNECT: of HTTP/2.
             (&Method::GET | &Method::CONNECT, "/ws") => self.websocket(request).await,
+            (&Method::GET, "/sse") => sse::answer(&self.node, &request.into_parts().0).await,
+            (&Method::GET, "/poll") => long_poll::answer(&self.node, &request.into_parts().0).await,
             (&Method::POST, "/publish") => {
                 self.check_api_key(&request)?;
                 publish(&self.node, request.into_body()).await
@@ -186,7 +190,10 @@ impl Inner {
                 Some(page) => Ok(text("text/html; charset=utf-8", page)),
                 None => Err(not_found()),
             },
-            (method, "/ws" | "/publish" | "/health" | "/ready" | "/metrics" | "/") => {
+            (
+                method,
+                "/ws" | "/sse" | "/poll" | "/publish" | "/health" | "/ready" | "/metrics" | "/",
+            ) => {
                 let message = format!("{method} is not for this path");
                 Err(Error::new(ErrorKind::BadRequest, message))
             }
