@@ -11,7 +11,6 @@ use fanfare::codec::centrifuge::Centrifuge;
 use fanfare::{Action, Error, ErrorKind, Identity, Node, Opening, metrics};
 use http::{HeaderValue, Method, Request, Response, header};
 
-use crate::Body;
 use crate::cors::{Cors, connects};
 use crate::health::Health;
 use crate::origin::AllowedOrigins;
@@ -20,12 +19,15 @@ use crate::refusal::{refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
 use crate::server_api::Endpoint;
 use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
+use crate::{Body, long_poll, sse};
 
 /// Serves a node over HTTP/1.1 and HTTP/2. Cloning costs a reference count.
 ///
 /// | request | answer |
 /// |---|---|
 /// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=`. Over HTTP/2 `CONNECT /ws` with `:protocol` `websocket` (RFC 8441) |
+/// | `GET /sse` | the stream of an EventSource; `?channel=`, and `Last-Event-ID`, `?cursor=` or `?since=` |
+/// | `GET /poll` | what stands behind a cursor, or comes within `?wait=`; the rest as for `/sse` |
 /// | `POST /publish` | publishes envelopes, with the API key as the next five |
 /// | `GET /channels` | the channels that are listened to, and by how many |
 /// | `GET /channels/{channel}/presence` | who is subscribed, where the channel's policy keeps that |
@@ -176,6 +178,8 @@ impl Inner {
         match (method, path) {
             // CONNECT: of HTTP/2.
             (&Method::GET | &Method::CONNECT, "/ws") => self.websocket(request).await,
+            (&Method::GET, "/sse") => sse::answer(&self.node, &request.into_parts().0).await,
+            (&Method::GET, "/poll") => long_poll::answer(&self.node, &request.into_parts().0).await,
             (&Method::POST, "/publish") => {
                 self.check_api_key(&request)?;
                 publish(&self.node, request.into_body()).await
@@ -192,9 +196,10 @@ impl Inner {
                 Some(page) => Ok(text("text/html; charset=utf-8", page)),
                 None => Err(not_found()),
             },
-            (method, "/ws" | "/publish" | "/health" | "/ready" | "/metrics" | "/") => {
-                Err(wrong_method(method))
-            }
+            (
+                method,
+                "/ws" | "/sse" | "/poll" | "/publish" | "/health" | "/ready" | "/metrics" | "/",
+            ) => Err(wrong_method(method)),
             _ => self.server_api(request).await,
         }
     }
