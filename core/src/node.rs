@@ -45,6 +45,7 @@ pub struct Node(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    id: String,
     hub: Arc<Hub>,
     broker: Arc<dyn Broker>,
     authenticator: Arc<dyn Authenticator>,
@@ -361,6 +362,12 @@ impl Node {
     #[must_use]
     pub fn guarantees(&self) -> Guarantees {
         self.0.broker.guarantees()
+    }
+
+    /// The node's id: random, and another one each time it is started.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
     }
 
     /// The node's numbers.
