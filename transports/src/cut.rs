@@ -173,3 +173,6 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
