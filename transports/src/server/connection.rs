@@ -300,3 +300,6 @@ impl Drop for UnderWay {
         self.0.under_way.send_modify(|count| *count -= 1);
     }
 }
+
+#[cfg(test)]
+mod tests;
