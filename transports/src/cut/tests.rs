@@ -255,6 +255,25 @@ async fn an_end_in_order_waits_for_the_reader_but_not_for_ever() {
     assert!(limits.contains(&told.elapsed()), "{:?}", told.elapsed());
 }
 
+/// A body that ends with an error must not look whole.
+#[tokio::test]
+async fn an_answer_that_breaks_off_has_no_clean_end() {
+    let server = Server::start(SMALL).await;
+    let stream = stalled_http1(&server).await;
+    let mut requests = server.http2().await;
+    let answer = requests.send_request(get(&server, "/b")).await.unwrap();
+    server.sessions(2).await;
+    for user in ["a", "b"] {
+        server.node.disconnect_user(user, &Disconnect::EXPIRED);
+    }
+    assert_ne!(last_bytes(stream).await, b"0\r\n\r\n");
+    let body = timeout(IN_TIME, answer.into_body().collect())
+        .await
+        .unwrap();
+    assert!(body.is_err(), "{body:?}");
+    server.sessions(0).await;
+}
+
 #[tokio::test]
 async fn an_answer_in_order_leaves_the_connection_to_the_next() {
     let server = Server::start(SMALL).await;

@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2::{Connection, SendRequest, handshake};
 use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -26,12 +27,18 @@ struct Server {
 impl Server {
     /// Serves one connection, which may be idle for so long.
     async fn start(idle: Duration) -> Self {
+        Self::pinging(idle, PING_EVERY, PONG_WITHIN).await
+    }
+
+    async fn pinging(idle: Duration, ping: Duration, pong: Duration) -> Self {
         let node = Node::builder().start().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (ending, told) = watch::channel(());
         let protocols = Protocols {
             idle,
+            ping,
+            pong,
             ..Protocols::new(node.config(), None)
         };
         tokio::spawn(async move {
@@ -112,4 +119,28 @@ async fn the_servers_end_is_the_connections() {
     server.ending.send_replace(());
     let ended = timeout(IN_TIME, connection).await.unwrap().unwrap();
     ended.expect("GOAWAY, and nothing worse");
+}
+
+/// The peer is there, as far as TCP can tell.
+#[tokio::test]
+async fn a_peer_that_answers_no_ping_is_cut() {
+    let (ping, pong) = (Duration::from_millis(300), Duration::from_millis(300));
+    let server = Server::pinging(10 * IN_TIME, ping, pong).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let begun = Instant::now();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    // HEADERS of stream 1, which end both: GET / by http, from the static table of RFC 7541.
+    stream
+        .write_all(b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x86")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let end = timeout(IN_TIME, stream.read_to_end(&mut answer)).await;
+    assert!(end.is_ok(), "the connection is still there");
+    assert!(begun.elapsed() >= ping + pong / 2, "{:?}", begun.elapsed());
+    let asked = answer.windows(4).any(|bytes| bytes == b"\x08\x06\0\0");
+    assert!(asked, "no PING is in {answer:?}");
 }
