@@ -119,6 +119,8 @@ fn open(node: &Node) -> Session {
         handshake: Handshake::default(),
         identity: Some(Identity::new("1").expect("a number can be a user's id")),
         channels: Vec::new(),
+        own_channel: false,
+        session: None,
     };
     node.open(opening).expect("the node has room")
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::channel::Channel;
+use crate::cursor::Resume;
 use crate::disconnect::Disconnect;
 use crate::error::Error;
 use crate::event::{Position, Publication};
+use crate::presence::Member;
 pub use crate::wire::Messages;
 
 /// A dialect as bytes.
@@ -34,6 +36,19 @@ pub trait Codec: fmt::Debug + Send + Sync + 'static {
 
     /// Writes what one connection is told without having asked.
     fn notice(&self, notice: &Notice, messages: &mut Messages<'_>);
+
+    /// Whether publications carry a cursor over all the channels of their connection. Such a
+    /// connection's frames are its own as soon as it has a second channel; with one they are shared
+    /// like any other's.
+    fn has_cursor(&self) -> bool {
+        false
+    }
+
+    /// Whether the client answers pings. Of one that does not, nothing is expected, and it is pinged
+    /// every [`Heartbeat::comment`](crate::config::Heartbeat).
+    fn expects_pong(&self) -> bool {
+        true
+    }
 
     /// Writes the dialect's ping; nothing where the transport pings by itself.
     fn ping(&self, messages: &mut Messages<'_>);
@@ -115,6 +130,9 @@ pub struct Connect {
     pub token: Option<String>,
     /// Where the client's server-side subscriptions stood when it lost its connection.
     pub positions: Vec<(String, Since)>,
+    /// The cursor that it brings. Channels without a position of their own resume from there, those
+    /// it subscribes to later too.
+    pub resume: Option<Resume>,
 }
 
 /// The subscribe command.
@@ -124,6 +142,8 @@ pub struct Subscribe {
     pub channel: String,
     /// Where to recover from.
     pub recover: Option<Since>,
+    /// Whether the client wants to be told who joins and leaves.
+    pub follow: bool,
 }
 
 /// A position as a client gave it: the epoch is unchecked text, and empty matches any.
@@ -133,6 +153,15 @@ pub struct Since {
     pub epoch: String,
     /// The offset.
     pub offset: u64,
+}
+
+impl From<Position> for Since {
+    fn from(position: Position) -> Self {
+        Self {
+            epoch: position.epoch.to_string(),
+            offset: position.offset,
+        }
+    }
 }
 
 /// The answer to a command, whatever the dialect.
@@ -154,6 +183,18 @@ pub enum Reply {
         /// The newest position that subscribers have been shown.
         top: Position,
     },
+    /// To presence.
+    Presence {
+        /// Who is there.
+        members: Vec<Member>,
+    },
+    /// To presence stats.
+    PresenceStats {
+        /// Connections.
+        clients: usize,
+        /// Users.
+        users: usize,
+    },
     /// To refresh.
     Refreshed {
         /// Seconds until the new token ends, if it does.
@@ -171,14 +212,20 @@ pub struct Connected {
     /// Seconds until the token ends, if it does.
     pub ttl: Option<u32>,
     /// The server-side subscriptions.
-    pub subscriptions: Vec<(Channel, Subscribed)>,
+    pub subscriptions: Vec<Subscribed>,
     /// Seconds between two pings.
     pub ping: u32,
+    /// What [`Opening::session`](crate::Opening) said.
+    pub session: Option<String>,
+    /// The node's id.
+    pub node: String,
 }
 
 /// The answer to subscribe.
 #[derive(Debug)]
 pub struct Subscribed {
+    /// The channel.
+    pub channel: Channel,
     /// Where the client stands before the publications below, and after this reply where there are
     /// none.
     pub position: Position,
@@ -190,8 +237,8 @@ pub struct Subscribed {
     pub publications: Vec<Arc<Publication>>,
 }
 
-/// What a connection is told without having asked.
-#[derive(Debug)]
+/// What a connection is told without having asked. Dialects that have no word for one leave it out.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Notice {
     /// Best-effort events were given up because the client was behind.
@@ -206,4 +253,31 @@ pub enum Notice {
         /// The channel.
         channel: Channel,
     },
+    /// A client has come into the channel. For subscribers that follow, as is the next.
+    Joined {
+        /// The channel.
+        channel: Channel,
+        /// The client.
+        member: Member,
+    },
+    /// A client has left the channel, and did not come back in time.
+    Left {
+        /// The channel.
+        channel: Channel,
+        /// The client.
+        member: Member,
+    },
+}
+
+impl Notice {
+    /// The channel that it concerns.
+    #[must_use]
+    pub const fn channel(&self) -> &Channel {
+        match self {
+            Self::Dropped { channel, .. }
+            | Self::Unsubscribed { channel }
+            | Self::Joined { channel, .. }
+            | Self::Left { channel, .. } => channel,
+        }
+    }
 }

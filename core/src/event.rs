@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -245,6 +246,11 @@ impl Event {
     #[must_use]
     pub fn publisher(&self) -> Option<&Publisher> {
         self.publisher.as_deref()
+    }
+
+    /// How long ago it was accepted.
+    pub(crate) fn age(&self) -> Duration {
+        self.accepted_at.elapsed()
     }
 
     pub(crate) fn accepted_at(&self) -> Instant {

@@ -33,6 +33,7 @@ pub mod catalog;
 mod channel;
 pub mod codec;
 pub mod config;
+mod cursor;
 mod disconnect;
 mod error;
 mod event;
@@ -43,6 +44,7 @@ mod ingress;
 mod limits;
 pub mod metrics;
 mod node;
+mod presence;
 mod recovery;
 mod session;
 mod sync;
@@ -58,6 +60,7 @@ pub use crate::catalog::Catalog;
 pub use crate::channel::{Channel, ChannelError, MAX_CHANNEL_BYTES};
 pub use crate::codec::Codec;
 pub use crate::config::{Config, ConfigError};
+pub use crate::cursor::{Cursor, CursorError, Resume};
 pub use crate::disconnect::Disconnect;
 pub use crate::error::{Error, ErrorKind, Problem};
 pub use crate::event::{
@@ -67,7 +70,8 @@ pub use crate::framing::Framing;
 pub use crate::history::HistoryStore;
 pub use crate::ingress::{Delivered, Ingress};
 pub use crate::node::{ConnectionInfo, Node};
-pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Session};
+pub use crate::presence::Member;
+pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Polled, Refusal, Session};
 pub use crate::transport::Transport;
 
 /// A boxed future, for traits whose implementation is chosen at start-up.

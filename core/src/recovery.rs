@@ -22,10 +22,14 @@ pub(crate) fn resume_after(since: &Since, flushed: Position) -> Option<u64> {
     (same_epoch && since.offset <= flushed.offset).then_some(since.offset)
 }
 
-/// Judges what history gave for the offsets in `after + 1 ..= flushed`.
-pub(crate) fn recover(after: u64, flushed: Position, page: Page) -> Recovery {
+/// Judges what history gave for the oldest `limit` of the offsets in `after + 1 ..= flushed`.
+pub(crate) fn recover(after: u64, flushed: Position, page: Page, limit: usize) -> Recovery {
     let missed = flushed.offset - after;
-    let complete = page.top.epoch == flushed.epoch && page.publications.len() as u64 == missed;
+    let wanted = missed.min(u64::try_from(limit).unwrap_or(u64::MAX));
+    let first = page.publications.first().and_then(|first| first.position());
+    let complete = page.top.epoch == flushed.epoch
+        && page.publications.len() as u64 == wanted
+        && first.is_none_or(|first| first.offset == after + 1);
     Recovery {
         recovered: complete,
         publications: if complete {
@@ -72,7 +76,7 @@ mod tests {
     proptest! {
         /// Recovered means every offset in between, once, in order; else nothing is claimed.
         #[test]
-        fn recovered_is_never_a_half_truth(published in 0u64..30, keep in 0usize..30, after in 0u64..30, flushed in 0u64..30) {
+        fn recovered_is_never_a_half_truth(published in 0u64..30, keep in 0usize..30, after in 0u64..30, flushed in 0u64..30, limit in 1usize..40) {
             let flushed = flushed.min(published);
             let after = after.min(flushed);
             let channel = Channel::new("thread.1").unwrap();
@@ -83,11 +87,11 @@ mod tests {
             }
             let flushed = Position { offset: flushed, ..store.top(&channel) };
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let page = runtime.block_on(store.read(&channel, after, flushed.offset, usize::MAX)).unwrap();
-            let recovery = recover(after, flushed, page);
+            let page = runtime.block_on(store.read(&channel, after, flushed.offset, limit)).unwrap();
+            let recovery = recover(after, flushed, page, limit);
             let offsets = recovery.publications.iter().map(|p| p.position().unwrap().offset).collect::<Vec<_>>();
             if recovery.recovered {
-                prop_assert_eq!(offsets, (after + 1..=flushed.offset).collect::<Vec<_>>());
+                prop_assert_eq!(offsets, (after + 1..=flushed.offset).take(limit).collect::<Vec<_>>());
             } else {
                 prop_assert!(offsets.is_empty());
                 prop_assert!(published - after > keep as u64);

@@ -4,23 +4,29 @@ mod batch;
 mod inbound;
 mod outbound;
 pub(crate) mod outbox;
+mod poll;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use rand::Rng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use self::batch::Batch;
+pub use self::inbound::Refusal;
 pub use self::outbound::Outbound;
 pub use self::outbox::DirectWrite;
+pub use self::poll::Polled;
 use crate::auth::{Handshake, Identity};
 use crate::channel::Channel;
 use crate::codec::{Codec, Since, Subscribed};
+use crate::cursor::Resume;
 use crate::disconnect::Disconnect;
 use crate::error::{Error, ErrorKind};
+use crate::event::{Position, Publication};
 use crate::framing::Framing;
 use crate::hub::connection::{Connection, Timers};
 use crate::hub::directory::Full;
@@ -45,6 +51,11 @@ pub struct Opening {
     pub identity: Option<Identity>,
     /// Channels to subscribe to from the start.
     pub channels: Vec<Channel>,
+    /// Whether the user's own channel, `user.{id}`, is one of them.
+    pub own_channel: bool,
+    /// By what the client's other requests name this session, where its commands do not come the
+    /// way the frames go. Whoever knows it can speak for the client.
+    pub session: Option<String>,
 }
 
 /// One connection of a client. Owned by the transport that carries it; dropping it ends the
@@ -55,6 +66,8 @@ pub struct Session {
     connection: Arc<Connection>,
     /// What connecting needs; gone once that is done.
     opening: Option<Box<Welcome>>,
+    /// What the client's cursor says of channels that it has not subscribed to yet.
+    resume: Option<Box<Resume>>,
 }
 
 #[derive(Debug)]
@@ -62,13 +75,25 @@ struct Welcome {
     handshake: Handshake,
     identity: Option<Identity>,
     channels: Vec<Channel>,
+    own_channel: bool,
+    session: Option<String>,
 }
 
 impl Session {
     pub(crate) fn new(node: Node, opening: Opening, worker: usize) -> Self {
         let shared = &node.hub().shared;
+        let heartbeat = &shared.config.heartbeat;
+        let (ping_every, pong_within) = if opening.codec.expects_pong() {
+            (heartbeat.ping, heartbeat.pong)
+        } else {
+            (heartbeat.comment, Duration::ZERO)
+        };
         let form = node.wire_form(opening.codec, opening.framing);
-        let timers = Timers::default();
+        let timers = Timers {
+            ping_every: whole_seconds(ping_every),
+            pong_within: whole_seconds(pong_within),
+            ..Timers::default()
+        };
         let connect_by = shared.at(Instant::now() + shared.config.limits.handshake);
         timers.connect_by.store(connect_by, Ordering::Relaxed);
         let connection = Arc::new(Connection {
@@ -86,11 +111,14 @@ impl Session {
             handshake: opening.handshake,
             identity: opening.identity,
             channels: opening.channels,
+            own_channel: opening.own_channel,
+            session: opening.session,
         }));
         Self {
             node,
             connection,
             opening,
+            resume: None,
         }
     }
 
@@ -112,6 +140,15 @@ impl Session {
         &self.node
     }
 
+    /// Changes how messages lie on the wire from here on, where a connection moves to another kind
+    /// of socket. Events that wait are framed anew; of other frames that wait, `reframe` is given
+    /// the bytes of the old framing and makes those of the new.
+    pub fn reframe(&self, framing: Arc<dyn Framing>, reframe: impl Fn(&[u8]) -> Bytes) {
+        let codec = self.connection.outbox.form().codec.clone();
+        let form = self.node.wire_form(codec, framing);
+        self.connection.outbox.reframe(form, reframe);
+    }
+
     /// Lets a recognized client in.
     fn admit(&mut self, identity: Identity) -> Result<(), Disconnect> {
         let shared = &self.node.hub().shared;
@@ -126,7 +163,7 @@ impl Session {
             metrics::connection_rejected("connection_limit");
             return Err(Disconnect::CONNECTION_LIMIT);
         }
-        let transport = self.connection.transport;
+        let transport = &self.connection.transport;
         transport.connections.increment(1.0);
         transport.opened.increment(1);
         self.set_identity(identity);
@@ -134,8 +171,7 @@ impl Session {
         timers.connect_by.store(0, Ordering::Relaxed);
         // The first ping at a random moment: ten thousand clients that came at once must not be
         // pinged at once for ever.
-        let interval = shared.config.heartbeat.ping.as_secs().max(1);
-        let first = u32::try_from(rand::rng().random_range(1..=interval)).unwrap_or(u32::MAX / 2);
+        let first = rand::rng().random_range(1..=timers.ping_every.max(1));
         timers
             .next_ping
             .store(shared.now() + first, Ordering::Relaxed);
@@ -179,7 +215,12 @@ impl Session {
 
     /// Joins a channel that the client may have. Its flushes follow the reply made of the result;
     /// the caller holds the outbox until that is queued.
-    async fn join(&self, channel: &Channel, since: Option<&Since>) -> Result<Subscribed, Error> {
+    async fn join(
+        &mut self,
+        channel: &Channel,
+        since: Option<&Since>,
+        follow: bool,
+    ) -> Result<Subscribed, Error> {
         let limits = &self.node.config().limits;
         if self.connection.subscriptions.lock().len() >= limits.subscriptions {
             let message = format!(
@@ -189,56 +230,131 @@ impl Session {
             return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
         self.node.subscribe_broker(channel).await?;
-        let hub = self.node.hub();
-        let (subscription, flushed) = hub.join(channel, &self.connection);
+        let brought = self.resume.as_mut().and_then(|resume| resume.take(channel));
+        let since = since.cloned().or(brought.map(Since::from));
+        let (subscription, flushed) = self.node.hub().join(channel, &self.connection, follow);
         self.connection.subscriptions.lock().push(subscription);
-        let Some(since) = since else {
-            return Ok(Subscribed {
-                position: flushed,
-                was_recovering: false,
-                recovered: false,
-                publications: Vec::new(),
-            });
+        let subscribed = match since {
+            Some(since) => {
+                let subscribed = self.recover(channel, &since, flushed, usize::MAX).await;
+                self.count_recovery(&subscribed);
+                subscribed
+            }
+            None => self.begin(channel, flushed).await,
         };
+        match &subscribed {
+            Ok(subscribed) => {
+                let outbox = &self.connection.outbox;
+                outbox.set_position(channel, subscribed.position);
+                if self.is_own(channel) {
+                    outbox.follow_own(channel, flushed);
+                }
+            }
+            Err(_) => {
+                self.leave(channel);
+            }
+        }
+        subscribed
+    }
+
+    /// What a client gets that says where it stands.
+    async fn recover(
+        &self,
+        channel: &Channel,
+        since: &Since,
+        flushed: Position,
+        limit: usize,
+    ) -> Result<Subscribed, Error> {
+        let shared = &self.node.hub().shared;
         let recovery = match resume_after(since, flushed) {
             None => Recovery {
                 recovered: false,
                 publications: Vec::new(),
             },
             Some(after) => {
-                match hub
-                    .shared
-                    .store
-                    .read(channel, after, flushed.offset, usize::MAX)
-                    .await
-                {
-                    Ok(page) => recover(after, flushed, page),
-                    Err(error) => {
-                        self.leave(channel);
-                        return Err(crate::node::unread(&error));
-                    }
+                let store = &shared.store;
+                let page = store.read(channel, after, flushed.offset, limit);
+                let page = page.await.map_err(|error| crate::node::unread(&error))?;
+                if self.is_own(channel) {
+                    // It would not ask from there had it not received what came before.
+                    let position = Position {
+                        offset: after,
+                        ..flushed
+                    };
+                    let received = Some((channel.clone(), position));
+                    self.connection.note_receipt(received, shared);
                 }
+                recover(after, flushed, page, limit)
             }
         };
-        let metrics = &hub.shared.metrics;
-        let counter = if recovery.recovered {
-            &metrics.recovered
-        } else {
-            &metrics.not_recovered
-        };
-        counter.increment(1);
-        // Each recovered publication moves the client on from where it stood.
-        let offset = if recovery.publications.is_empty() {
-            flushed.offset
-        } else {
-            since.offset
-        };
         Ok(Subscribed {
-            position: crate::event::Position { offset, ..flushed },
+            channel: channel.clone(),
+            position: before(&recovery.publications, flushed),
             was_recovering: true,
             recovered: recovery.recovered,
             publications: recovery.publications,
         })
+    }
+
+    fn count_recovery(&self, subscribed: &Result<Subscribed, Error>) {
+        let metrics = &self.node.hub().shared.metrics;
+        match subscribed {
+            Ok(Subscribed {
+                recovered: true, ..
+            }) => metrics.recovered.increment(1),
+            Ok(_) => metrics.not_recovered.increment(1),
+            Err(_) => {}
+        }
+    }
+
+    /// What a client gets that does not say where it stands: what comes from now on, and of its
+    /// user's own channel what waited while the user was away.
+    async fn begin(&self, channel: &Channel, flushed: Position) -> Result<Subscribed, Error> {
+        let publications = if self.is_own(channel) {
+            self.missed_while_away(channel, flushed).await?
+        } else {
+            Vec::new()
+        };
+        Ok(Subscribed {
+            channel: channel.clone(),
+            position: before(&publications, flushed),
+            was_recovering: false,
+            recovered: false,
+            publications,
+        })
+    }
+
+    async fn missed_while_away(
+        &self,
+        channel: &Channel,
+        flushed: Position,
+    ) -> Result<Vec<Arc<Publication>>, Error> {
+        let shared = &self.node.hub().shared;
+        let store = &shared.store;
+        let known = store
+            .receipt(channel)
+            .filter(|receipt| receipt.position.epoch == flushed.epoch);
+        let Some(receipt) = known else {
+            // The user is here for the first time: what comes from now on is owed.
+            let received = Some((channel.clone(), flushed));
+            self.connection.note_receipt(received, shared);
+            return Ok(Vec::new());
+        };
+        let after = receipt.position.offset.min(flushed.offset);
+        let page = store.read(channel, after, flushed.offset, usize::MAX);
+        let page = page.await.map_err(|error| crate::node::unread(&error))?;
+        let mut publications = page.publications;
+        let oldest = shared.config.limits.away;
+        publications.retain(|publication| publication.event().age() <= oldest);
+        Ok(publications)
+    }
+
+    /// Whether a channel is the user's own, for which the node remembers what was received.
+    fn is_own(&self, channel: &Channel) -> bool {
+        let mut segments = channel.segments();
+        segments.next() == Some("user")
+            && segments.next() == self.identity().as_deref().map(|identity| &*identity.user)
+            && segments.next().is_none()
     }
 
     fn leave(&self, channel: &Channel) -> bool {
@@ -249,8 +365,25 @@ impl Session {
         let subscription = subscriptions.swap_remove(at);
         drop(subscriptions);
         self.node.hub().leave(&self.connection, subscription);
+        self.connection.outbox.forget_position(channel);
         true
     }
+}
+
+/// Where a client stands before it has read `publications`, of which `flushed` is the last.
+fn before(publications: &[Arc<Publication>], flushed: Position) -> Position {
+    let first = publications.first().and_then(|first| first.position());
+    match first {
+        Some(first) => Position {
+            offset: first.offset - 1,
+            ..first
+        },
+        None => flushed,
+    }
+}
+
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX / 2)
 }
 
 impl Drop for Session {

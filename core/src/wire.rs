@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 
 use crate::channel::Channel;
-use crate::codec::Codec;
-use crate::event::{Guarantee, Publication};
+use crate::codec::{Codec, Notice};
+use crate::cursor::{Cursor, write_one};
+use crate::event::{Guarantee, Position, Publication};
 use crate::framing::Framing;
 
 /// The most wire forms that one node can serve.
@@ -44,6 +45,7 @@ impl WireForm {
         Messages {
             framing: &*self.framing,
             limit: self.message_bytes,
+            cursor: None,
             current: Vec::new(),
             framed: BytesMut::new(),
         }
@@ -60,6 +62,26 @@ impl WireForm {
             .clone()
     }
 
+    /// Encodes for one connection alone, whose cursor moves along.
+    pub(crate) fn encode_for(
+        &self,
+        cursor: &mut Cursor,
+        channel: &Channel,
+        publications: &[Arc<Publication>],
+    ) -> Bytes {
+        let mut messages = self.messages();
+        messages.cursor = Some(cursor);
+        self.codec
+            .publications(channel, publications, &mut messages);
+        messages.finish().unwrap_or_default()
+    }
+
+    fn notice(&self, notice: &Notice) -> Bytes {
+        let mut messages = self.messages();
+        self.codec.notice(notice, &mut messages);
+        messages.finish().unwrap_or_default()
+    }
+
     pub(crate) fn encode(&self, channel: &Channel, publications: &[Arc<Publication>]) -> Bytes {
         let mut messages = self.messages();
         self.codec
@@ -74,6 +96,7 @@ impl WireForm {
 pub struct Messages<'a> {
     framing: &'a dyn Framing,
     limit: usize,
+    cursor: Option<&'a mut Cursor>,
     current: Vec<u8>,
     framed: BytesMut,
 }
@@ -82,6 +105,25 @@ impl Messages<'_> {
     /// The message being written.
     pub fn current(&mut self) -> &mut Vec<u8> {
         &mut self.current
+    }
+
+    /// Writes the cursor that a client has once it has read a publication of `channel`. For codecs
+    /// that carry one ([`Codec::has_cursor`]).
+    ///
+    /// In a frame that connections share it is the cursor of the connections that have this channel
+    /// alone. An ephemeral publication has no position and moves nothing; in a shared frame nothing
+    /// is written for it.
+    pub fn write_cursor(&mut self, channel: &Channel, position: Option<Position>) {
+        match (&mut self.cursor, position) {
+            (Some(cursor), position) => {
+                if let Some(position) = position {
+                    cursor.advance(channel, position);
+                }
+                cursor.write_to(&mut self.current);
+            }
+            (None, Some(position)) => write_one(&mut self.current, channel, position),
+            (None, None) => {}
+        }
     }
 
     /// Whether the current message is as large as a message should be; dialects that can, end it
@@ -115,6 +157,8 @@ impl Messages<'_> {
 pub(crate) struct Flush {
     channel: Channel,
     publications: Box<[Arc<Publication>]>,
+    /// What it says in place of publications.
+    notice: Option<Box<Notice>>,
     frames: [OnceLock<Bytes>; MAX_FORMS],
     /// How many publications there are of each priority.
     pub(crate) counts: [u32; 3],
@@ -132,9 +176,23 @@ impl Flush {
             channel,
             yields: publications.iter().any(|p| yields(p)),
             publications,
+            notice: None,
             frames: [const { OnceLock::new() }; MAX_FORMS],
             counts,
         }
+    }
+
+    /// A notice for every subscriber of its channel.
+    pub(crate) fn of_notice(notice: Notice) -> Self {
+        let flush = Self::new(notice.channel().clone(), Box::default());
+        Self {
+            notice: Some(Box::new(notice)),
+            ..flush
+        }
+    }
+
+    pub(crate) fn is_notice(&self) -> bool {
+        self.notice.is_some()
     }
 
     pub(crate) fn channel(&self) -> &Channel {
@@ -146,7 +204,10 @@ impl Flush {
     }
 
     pub(crate) fn frame(&self, form: &WireForm) -> &Bytes {
-        self.frames[form.index].get_or_init(|| form.encode(&self.channel, &self.publications))
+        self.frames[form.index].get_or_init(|| match &self.notice {
+            Some(notice) => form.notice(notice),
+            None => form.encode(&self.channel, &self.publications),
+        })
     }
 }
 

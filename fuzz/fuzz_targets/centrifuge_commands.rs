@@ -214,6 +214,8 @@ fn open(node: &Node) -> (Session, Wire) {
         handshake: Handshake::default(),
         identity: None,
         channels: Vec::new(),
+        own_channel: false,
+        session: None,
     });
     let session = session.expect("the node has room");
     session.outbound().lend(wire.clone());

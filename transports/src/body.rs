@@ -45,7 +45,6 @@ impl Body {
 
     /// A body that comes piece by piece. Where it ends with an error, the client sees a broken answer
     /// (a connection closed inside a chunk, a stream reset) and not a clean end.
-    #[allow(dead_code, reason = "for transports whose answers are streams")]
     pub(crate) fn stream<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,

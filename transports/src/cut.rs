@@ -33,7 +33,6 @@ thread_local! {
 /// To be called while the request is being answered, or while the body is polled, and only where the
 /// body owns the session: the connection's task takes over the wake-ups of `outbound`. Does nothing
 /// in servers other than ours.
-#[allow(dead_code, reason = "for transports whose answers are streams")]
 pub(crate) fn register(outbound: Outbound) {
     fill(Slot::Session {
         outbound,

@@ -13,13 +13,20 @@
 mod body;
 mod cors;
 mod cut;
+mod emulation;
+mod events;
 mod health;
+mod long_poll;
 mod origin;
+mod plain;
 mod publish;
 mod refusal;
 mod request;
 mod server;
+mod server_api;
 mod service;
+mod sse;
+mod subscriber;
 mod tls;
 pub mod websocket;
 

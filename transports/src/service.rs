@@ -11,21 +11,31 @@ use fanfare::codec::centrifuge::Centrifuge;
 use fanfare::{Action, Error, ErrorKind, Identity, Node, Opening, metrics};
 use http::{HeaderValue, Method, Request, Response, header};
 
-use crate::Body;
 use crate::cors::{Cors, connects};
+use crate::emulation::{Emulation, Stream};
 use crate::health::Health;
 use crate::origin::AllowedOrigins;
 use crate::publish::publish;
 use crate::refusal::{refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
+use crate::server_api::Endpoint;
 use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
+use crate::{Body, long_poll, sse};
 
 /// Serves a node over HTTP/1.1 and HTTP/2. Cloning costs a reference count.
 ///
 /// | request | answer |
 /// |---|---|
 /// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=`. Over HTTP/2 `CONNECT /ws` with `:protocol` `websocket` (RFC 8441) |
-/// | `POST /publish` | publishes envelopes, with the API key |
+/// | `GET /sse` | the stream of an EventSource; `?channel=`, and `Last-Event-ID`, `?cursor=` or `?since=` |
+/// | `GET /poll` | what stands behind a cursor, or comes within `?wait=`; the rest as for `/sse` |
+/// | `POST /connection/http_stream`, `GET /connection/sse`, `POST /emulation` | the Centrifuge protocol without WebSockets |
+/// | `POST /publish` | publishes envelopes, with the API key as the next five |
+/// | `GET /channels` | the channels that are listened to, and by how many |
+/// | `GET /channels/{channel}/presence` | who is subscribed, where the channel's policy keeps that |
+/// | `GET /channels/{channel}/history` | what a channel remembers; `?limit=`, `?cursor=` |
+/// | `GET /users/{id}/connections` | a user's connections |
+/// | `POST /users/{id}/disconnect` | ends them |
 /// | `GET /health`, `GET /ready` | probes |
 /// | `GET /metrics` | what [`ServiceBuilder::metrics`] renders |
 /// | `GET /` | the page of [`ServiceBuilder::page`] |
@@ -46,6 +56,7 @@ struct Inner {
     health: Health,
     codec: Arc<Centrifuge>,
     framing: Arc<WebSocketFraming>,
+    emulation: Emulation,
 }
 
 /// Chooses what a [`Service`] offers besides the WebSocket and the probes.
@@ -106,6 +117,7 @@ impl Service {
             health: Health::default(),
             codec: Arc::new(Centrifuge),
             framing: Arc::new(WebSocketFraming),
+            emulation: Emulation::default(),
         })
     }
 
@@ -170,6 +182,15 @@ impl Inner {
         match (method, path) {
             // CONNECT: of HTTP/2.
             (&Method::GET | &Method::CONNECT, "/ws") => self.websocket(request).await,
+            (&Method::GET, "/sse") => sse::answer(&self.node, &request.into_parts().0).await,
+            (&Method::GET, "/poll") => long_poll::answer(&self.node, &request.into_parts().0).await,
+            (&Method::POST, "/connection/http_stream") => self.emulate(Stream::Http, request).await,
+            (&Method::GET, "/connection/sse") => self.emulate(Stream::Events, request).await,
+            (&Method::POST, "/emulation") => {
+                self.emulation
+                    .receive(&self.node, request.into_body())
+                    .await
+            }
             (&Method::POST, "/publish") => {
                 self.check_api_key(&request)?;
                 publish(&self.node, request.into_body()).await
@@ -186,12 +207,52 @@ impl Inner {
                 Some(page) => Ok(text("text/html; charset=utf-8", page)),
                 None => Err(not_found()),
             },
-            (method, "/ws" | "/publish" | "/health" | "/ready" | "/metrics" | "/") => {
-                let message = format!("{method} is not for this path");
-                Err(Error::new(ErrorKind::BadRequest, message))
-            }
-            _ => Err(not_found()),
+            (
+                method,
+                "/ws"
+                | "/sse"
+                | "/poll"
+                | "/connection/http_stream"
+                | "/connection/sse"
+                | "/emulation"
+                | "/publish"
+                | "/health"
+                | "/ready"
+                | "/metrics"
+                | "/",
+            ) => Err(wrong_method(method)),
+            _ => self.server_api(request).await,
         }
+    }
+
+    async fn emulate<B>(&self, stream: Stream, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if request.method() == Method::HEAD {
+            return Ok(Response::new(Body::empty()));
+        }
+        let (parts, body) = request.into_parts();
+        self.emulation.open(&self.node, stream, &parts, body).await
+    }
+
+    async fn server_api<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let uri = request.uri().clone();
+        let endpoint = Endpoint::at(uri.path()).ok_or_else(not_found)?;
+        let method = match request.method() {
+            &Method::HEAD => &Method::GET,
+            method => method,
+        };
+        if *method != endpoint.method() {
+            return Err(wrong_method(method));
+        }
+        self.check_api_key(&request)?;
+        endpoint.answer(&self.node, request).await
     }
 
     fn check_api_key<B>(&self, request: &Request<B>) -> Result<(), Error> {
@@ -239,6 +300,8 @@ impl Inner {
                     handshake,
                     identity,
                     channels,
+                    own_channel: false,
+                    session: None,
                 })
                 .map_err(|disconnect| {
                     let kind = if disconnect == fanfare::Disconnect::SHUTDOWN {
@@ -282,6 +345,13 @@ fn no_handshake() -> Error {
     Error::new(
         ErrorKind::BadRequest,
         "this path is for WebSocket handshakes (RFC 6455 or RFC 8441, version 13)",
+    )
+}
+
+fn wrong_method(method: &Method) -> Error {
+    Error::new(
+        ErrorKind::BadRequest,
+        format!("{method} is not for this path"),
     )
 }
 

@@ -148,6 +148,8 @@ async fn piped(
             handshake: Handshake::default(),
             identity: Some(Identity::new("1").unwrap()),
             channels: vec![Channel::new("thread.1").unwrap()],
+            own_channel: false,
+            session: None,
         })
         .unwrap();
     let serving = tokio::spawn(WebSocket::new(near, &[], 1 << 16).serve(session));

@@ -154,6 +154,8 @@ async fn join(
         handshake: Handshake::default(),
         identity: Some(identity),
         channels: Vec::new(),
+        own_channel: false,
+        session: None,
     };
     let mut session = node.open(opening).expect("the node has room");
     match outlet {

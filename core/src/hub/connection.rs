@@ -7,10 +7,12 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::Subscription;
+use super::{Shared, Subscription};
 use crate::auth::Identity;
 use crate::channel::Channel;
 use crate::disconnect::Disconnect;
+use crate::event::Position;
+use crate::history::Receipt;
 use crate::metrics::{self, Transport};
 use crate::session::outbox::Outbox;
 use crate::sync::Mutex;
@@ -20,7 +22,7 @@ use crate::sync::Mutex;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: Uuid,
-    pub(crate) transport: &'static Transport,
+    pub(crate) transport: Arc<Transport>,
     pub(crate) worker: usize,
     pub(crate) outbox: Outbox,
     pub(crate) timers: Timers,
@@ -49,11 +51,27 @@ impl Connection {
         self.outbox.write();
     }
 
+    /// Notes what the user has received of the user's own channel.
+    pub(crate) fn note_receipt(&self, received: Option<(Channel, Position)>, shared: &Shared) {
+        if let Some((channel, position)) = received {
+            let at = SystemTime::now();
+            shared
+                .store
+                .note_receipt(&channel, Receipt { position, at });
+        }
+    }
+
     /// Does what the wheel found due.
-    pub(crate) fn act(&self, due: Due) {
+    pub(crate) fn act(&self, due: Due, shared: &Shared) {
         match due {
             Due::Nothing => {}
             Due::Ping => {
+                let before = self.outbox.pinged();
+                if self.timers.pong_within == 0 {
+                    // No client answers, but a connection that lost something would have broken by
+                    // now: the socket gives up what is not acknowledged within less than this.
+                    self.note_receipt(before, shared);
+                }
                 if let Some(ping) = self.outbox.form().ping() {
                     self.send(ping);
                 }
@@ -80,6 +98,10 @@ pub(crate) struct Timers {
     pub(crate) expires: AtomicU32,
     /// The second under which the wheel has the connection.
     pub(crate) entered: AtomicU32,
+    /// Seconds from one ping to the next.
+    pub(crate) ping_every: u32,
+    /// Seconds in which a ping must be answered; 0 where the client cannot.
+    pub(crate) pong_within: u32,
 }
 
 /// What is due for a connection.
@@ -92,7 +114,7 @@ pub(crate) enum Due {
 
 impl Timers {
     /// What is due at `now`; a ping moves on to the next.
-    pub(crate) fn due(&self, now: u32, ping_interval: u32, pong_within: u32) -> Due {
+    pub(crate) fn due(&self, now: u32) -> Due {
         let passed = |timer: &AtomicU32| {
             let at = timer.load(Ordering::Relaxed);
             at != 0 && at <= now
@@ -107,9 +129,13 @@ impl Timers {
             return Due::Close(Disconnect::NO_PONG);
         }
         if passed(&self.next_ping) {
-            self.next_ping.store(now + ping_interval, Ordering::Relaxed);
-            // One second more: the wheel may look early by almost that much.
-            self.pong_by.store(now + pong_within + 1, Ordering::Relaxed);
+            self.next_ping
+                .store(now + self.ping_every, Ordering::Relaxed);
+            if self.pong_within > 0 {
+                // One second more: the wheel may look early by almost that much.
+                self.pong_by
+                    .store(now + self.pong_within + 1, Ordering::Relaxed);
+            }
             return Due::Ping;
         }
         Due::Nothing
@@ -143,16 +169,18 @@ mod tests {
     fn a_ping_that_is_not_answered_ends_the_connection() {
         let timers = Timers {
             next_ping: AtomicU32::new(25),
+            ping_every: 25,
+            pong_within: 10,
             ..Timers::default()
         };
-        assert_eq!(timers.due(24, 25, 10), Due::Nothing);
-        assert_eq!(timers.due(25, 25, 10), Due::Ping);
+        assert_eq!(timers.due(24), Due::Nothing);
+        assert_eq!(timers.due(25), Due::Ping);
         assert_eq!(timers.next(), Some(36));
-        assert_eq!(timers.due(35, 25, 10), Due::Nothing);
-        assert_eq!(timers.due(36, 25, 10), Due::Close(Disconnect::NO_PONG));
+        assert_eq!(timers.due(35), Due::Nothing);
+        assert_eq!(timers.due(36), Due::Close(Disconnect::NO_PONG));
         timers.ponged();
-        assert_eq!(timers.due(36, 25, 10), Due::Nothing);
-        assert_eq!(timers.due(50, 25, 10), Due::Ping);
+        assert_eq!(timers.due(36), Due::Nothing);
+        assert_eq!(timers.due(50), Due::Ping);
     }
 
     #[test]
@@ -161,8 +189,8 @@ mod tests {
             connect_by: AtomicU32::new(10),
             ..Timers::default()
         };
-        assert_eq!(timers.due(9, 25, 10), Due::Nothing);
-        assert_eq!(timers.due(10, 25, 10), Due::Close(Disconnect::STALE));
+        assert_eq!(timers.due(9), Due::Nothing);
+        assert_eq!(timers.due(10), Due::Close(Disconnect::STALE));
     }
 
     #[test]
@@ -171,6 +199,6 @@ mod tests {
             expires: AtomicU32::new(7),
             ..Timers::default()
         };
-        assert_eq!(timers.due(7, 25, 10), Due::Close(Disconnect::EXPIRED));
+        assert_eq!(timers.due(7), Due::Close(Disconnect::EXPIRED));
     }
 }

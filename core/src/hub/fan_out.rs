@@ -78,12 +78,9 @@ impl Worker {
     }
 
     async fn look_at_timers(&self, shared: &Arc<Shared>) {
-        let due = self
-            .wheel
-            .lock()
-            .turn(shared.now(), &shared.config.heartbeat);
+        let due = self.wheel.lock().turn(shared.now());
         for (at, (connection, due)) in due.into_iter().enumerate() {
-            connection.act(due);
+            connection.act(due, shared);
             if at % WRITES_PER_TURN == WRITES_PER_TURN - 1 {
                 yield_now().await;
             }

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::connection::{Connection, Due};
-use crate::config::Heartbeat;
 
 const SLOTS: u32 = 64;
 
@@ -61,10 +60,8 @@ impl Wheel {
     }
 
     /// Moves on to `now` and gives back the connections for which something is due.
-    pub(crate) fn turn(&mut self, now: u32, heartbeat: &Heartbeat) -> Vec<(Arc<Connection>, Due)> {
+    pub(crate) fn turn(&mut self, now: u32) -> Vec<(Arc<Connection>, Due)> {
         let mut due = Vec::new();
-        let ping = seconds(heartbeat.ping);
-        let pong = seconds(heartbeat.pong);
         // After a long pause every slot is looked at once, not every second that went by.
         self.turned = self.turned.max(now.saturating_sub(SLOTS));
         while self.turned < now {
@@ -74,7 +71,7 @@ impl Wheel {
                 let Some(connection) = entry.current() else {
                     continue;
                 };
-                match connection.timers.due(now, ping, pong) {
+                match connection.timers.due(now) {
                     Due::Nothing => self.add(&connection),
                     Due::Ping => {
                         self.add(&connection);
@@ -93,8 +90,4 @@ impl Entry {
         let connection = self.connection.upgrade()?;
         (connection.timers.entered.load(Ordering::Relaxed) == self.at).then_some(connection)
     }
-}
-
-fn seconds(duration: std::time::Duration) -> u32 {
-    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX / 2)
 }

@@ -7,17 +7,19 @@ use tracing::{debug, warn};
 use super::Session;
 use crate::auth::{Action, AuthError, Identity};
 use crate::channel::Channel;
-use crate::codec::{Command, Connect, Connected, Notice, Reply, Request, Subscribe};
+use crate::codec::{Command, Connect, Connected, Notice, Reply, Request, Subscribe, Subscribed};
 use crate::disconnect::Disconnect;
 use crate::error::{Error, ErrorKind};
 use crate::event::Publisher;
 use crate::metrics;
+use crate::wire::Flush;
 
-/// Why a command got no reply.
-enum Refusal {
-    /// It is answered with an error.
+/// Why a client got no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is answered with an error; the connection may go on.
     Error(Error),
-    /// It ends the connection.
+    /// The connection ends.
     Disconnect(Disconnect),
 }
 
@@ -50,7 +52,7 @@ impl Session {
     /// # Errors
     /// The disconnect that the message deserves; the transport closes with it.
     pub async fn receive(&mut self, message: &[u8]) -> Result<(), Disconnect> {
-        let form = self.connection.outbox.form().clone();
+        let form = self.connection.outbox.form();
         self.connection.outbox.room().await;
         let requests = form.codec.decode(message)?;
         let joins = requests
@@ -63,7 +65,15 @@ impl Session {
         }
         for Request { id, command } in requests {
             match self.handle(command).await {
-                Ok(Some(reply)) => form.codec.reply(id, Ok(&reply), &mut messages),
+                Ok(Some(mut reply)) => {
+                    let recovered = self.set_apart(&mut reply);
+                    form.codec.reply(id, Ok(&reply), &mut messages);
+                    if !recovered.is_empty() {
+                        // What was recovered stands behind the reply that announces it.
+                        let frame = std::mem::replace(&mut messages, form.messages()).finish();
+                        self.queue(frame, recovered);
+                    }
+                }
                 Ok(None) => {}
                 Err(Refusal::Error(error)) => form.codec.reply(id, Err(&error), &mut messages),
                 Err(Refusal::Disconnect(disconnect)) => {
@@ -86,6 +96,64 @@ impl Session {
         outcome
     }
 
+    /// Connects a client whose dialect has no message for that: the transport knows from its request
+    /// all there is to know. The reply and what the client recovers stand in the outbox afterwards.
+    ///
+    /// Not cancel safe: drop the session if the future was dropped.
+    ///
+    /// # Errors
+    /// The refusal; the transport answers it in its own way, and drops the session.
+    pub async fn connect(&mut self, connect: Connect) -> Result<(), Refusal> {
+        let form = self.connection.outbox.form();
+        self.connection.outbox.hold();
+        let mut messages = form.messages();
+        let mut recovered = Vec::new();
+        let outcome = match self.handle_connect(connect).await {
+            Ok(mut reply) => {
+                recovered = self.set_apart(&mut reply);
+                form.codec.reply(0, Ok(&reply), &mut messages);
+                Ok(())
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.queue(messages.finish(), recovered);
+        self.answer(None, true);
+        outcome
+    }
+
+    /// Counts what a reply brings of missed events, and takes it out where the dialect writes such
+    /// events like any other.
+    fn set_apart(&self, reply: &mut Reply) -> Vec<Flush> {
+        let form = self.connection.outbox.form();
+        let mut apart = Vec::new();
+        let mut visit = |subscribed: &mut Subscribed| {
+            self.connection
+                .transport
+                .recovered(&subscribed.publications);
+            if form.codec.has_cursor() && !subscribed.publications.is_empty() {
+                let publications = std::mem::take(&mut subscribed.publications);
+                let channel = subscribed.channel.clone();
+                apart.push(Flush::new(channel, publications.into()));
+            }
+        };
+        match reply {
+            Reply::Connected(connected) => connected.subscriptions.iter_mut().for_each(visit),
+            Reply::Subscribed(subscribed) => visit(subscribed),
+            _ => {}
+        }
+        apart
+    }
+
+    fn queue(&self, reply: Option<bytes::Bytes>, recovered: Vec<Flush>) {
+        let outbox = &self.connection.outbox;
+        if let Some(frame) = reply {
+            outbox.push_control(frame);
+        }
+        for flush in recovered {
+            outbox.push_recovered(Arc::new(flush));
+        }
+    }
+
     fn answer(&self, reply: Option<bytes::Bytes>, release: bool) {
         if release {
             self.connection.outbox.release(reply);
@@ -97,7 +165,7 @@ impl Session {
 
     async fn handle(&mut self, command: Command) -> Result<Option<Reply>, Refusal> {
         if let Command::Connect(connect) = command {
-            return self.connect(connect).await.map(Some);
+            return self.handle_connect(connect).await.map(Some);
         }
         let Some(identity) = self.identity() else {
             return Err(Disconnect::BAD_REQUEST.into());
@@ -133,16 +201,62 @@ impl Session {
             Command::Ping => Ok(Some(Reply::Pong)),
             Command::Pong => {
                 self.connection.timers.ponged();
+                let received = self.connection.outbox.ponged();
+                let shared = &self.node.hub().shared;
+                self.connection.note_receipt(received, shared);
                 Ok(None)
             }
-            Command::Presence { .. } | Command::PresenceStats { .. } => {
-                Err(ErrorKind::NotAvailable.into())
+            Command::Presence { channel } => {
+                let channel = self.may_see(&identity, &channel).await?;
+                let members = self.node.presence(&channel)?;
+                Ok(Some(Reply::Presence { members }))
+            }
+            Command::PresenceStats { channel } => {
+                let channel = self.may_see(&identity, &channel).await?;
+                let (clients, users) = self.node.presence_stats(&channel)?;
+                Ok(Some(Reply::PresenceStats { clients, users }))
             }
             Command::Unsupported | Command::Connect(_) => Err(ErrorKind::MethodNotFound.into()),
         }
     }
 
-    async fn connect(&mut self, connect: Connect) -> Result<Reply, Refusal> {
+    async fn handle_connect(&mut self, connect: Connect) -> Result<Reply, Refusal> {
+        let positions = connect.positions.clone();
+        let session = self
+            .opening
+            .as_mut()
+            .and_then(|opening| opening.session.take());
+        let channels = self.enter(connect).await?;
+        let ttl = self.identity().and_then(|identity| identity.ttl());
+        let mut subscriptions = Vec::with_capacity(channels.len());
+        for channel in channels {
+            if self.is_subscribed(&channel) {
+                continue;
+            }
+            let since = positions
+                .iter()
+                .find(|(name, _)| name == channel.as_str())
+                .map(|(_, since)| since);
+            match self.join(&channel, since, false).await {
+                Ok(subscribed) => subscriptions.push(subscribed),
+                Err(error) if error.kind() == ErrorKind::LimitExceeded => {
+                    return Err(Disconnect::CHANNEL_LIMIT.into());
+                }
+                Err(_) => return Err(Disconnect::SERVER_ERROR.into()),
+            }
+        }
+        Ok(Reply::Connected(Connected {
+            client: self.connection.id.to_string(),
+            ttl,
+            subscriptions,
+            ping: self.connection.timers.ping_every,
+            session,
+            node: self.node.id().to_owned(),
+        }))
+    }
+
+    /// Lets the client in, and says which channels it is to be subscribed to.
+    pub(super) async fn enter(&mut self, connect: Connect) -> Result<Vec<Channel>, Refusal> {
         if self.node.is_draining() {
             return Err(Disconnect::SHUTDOWN.into());
         }
@@ -154,7 +268,6 @@ impl Session {
             (token, _) => self.recognize(token.as_deref(), &welcome.handshake).await?,
         };
         let claimed = identity.channels.clone();
-        let ttl = identity.ttl();
         for channel in &welcome.channels {
             if self
                 .node
@@ -166,6 +279,10 @@ impl Session {
             }
         }
         let mut channels = welcome.channels;
+        if welcome.own_channel {
+            let own = Channel::new(&format!("user.{}", identity.user));
+            channels.push(own.expect("a user id can stand as a segment"));
+        }
         for channel in claimed {
             if let Err(error) = self
                 .node
@@ -178,31 +295,8 @@ impl Session {
             }
         }
         self.admit(identity)?;
-        let mut subscriptions = Vec::with_capacity(channels.len());
-        for channel in channels {
-            if self.is_subscribed(&channel) {
-                continue;
-            }
-            let since = connect
-                .positions
-                .iter()
-                .find(|(name, _)| name == channel.as_str())
-                .map(|(_, since)| since);
-            match self.join(&channel, since).await {
-                Ok(subscribed) => subscriptions.push((channel, subscribed)),
-                Err(error) if error.kind() == ErrorKind::LimitExceeded => {
-                    return Err(Disconnect::CHANNEL_LIMIT.into());
-                }
-                Err(_) => return Err(Disconnect::SERVER_ERROR.into()),
-            }
-        }
-        let ping = self.node.config().heartbeat.ping.as_secs();
-        Ok(Reply::Connected(Connected {
-            client: self.connection.id.to_string(),
-            ttl,
-            subscriptions,
-            ping: u32::try_from(ping).unwrap_or(u32::MAX),
-        }))
+        self.resume = connect.resume.map(Box::new);
+        Ok(channels)
     }
 
     async fn recognize(
@@ -232,7 +326,11 @@ impl Session {
             })
     }
 
-    async fn subscribe(&self, identity: &Identity, subscribe: Subscribe) -> Result<Reply, Refusal> {
+    async fn subscribe(
+        &mut self,
+        identity: &Identity,
+        subscribe: Subscribe,
+    ) -> Result<Reply, Refusal> {
         let channel = parse(&subscribe.channel)?;
         self.node
             .authorize(identity, Action::Subscribe(&channel))
@@ -241,7 +339,8 @@ impl Session {
             return Err(ErrorKind::AlreadySubscribed.into());
         }
         Ok(Reply::Subscribed(
-            self.join(&channel, subscribe.recover.as_ref()).await?,
+            self.join(&channel, subscribe.recover.as_ref(), subscribe.follow)
+                .await?,
         ))
     }
 
@@ -273,6 +372,13 @@ impl Session {
         };
         self.node.publish(event.published_by(publisher)).await?;
         Ok(())
+    }
+
+    async fn may_see(&self, identity: &Identity, channel: &str) -> Result<Channel, Error> {
+        let channel = parse(channel)?;
+        let action = Action::Presence(&channel);
+        self.node.authorize(identity, action).await?;
+        Ok(channel)
     }
 
     async fn refresh(&self, identity: &Identity, token: &str) -> Result<Reply, Refusal> {

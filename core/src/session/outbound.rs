@@ -2,11 +2,13 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 use super::batch::Batch;
 use super::outbox::{Attention, DirectWrite, Written};
+use crate::cursor::Cursor;
 use crate::disconnect::Disconnect;
 use crate::hub::connection::Connection;
 
@@ -37,6 +39,33 @@ impl Outbound {
     /// The [`Disconnect`] with which the connection ends, once everything before it has been taken.
     pub async fn next_batch(&self, batch: &mut Batch) -> Result<(), Disconnect> {
         poll_fn(|context| self.connection.outbox.poll_batch(context, batch)).await
+    }
+
+    /// [`next_batch`](Self::next_batch) for transports that are polled themselves: response bodies,
+    /// for instance. The last waker stands.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_batch(
+        &self,
+        context: &mut Context<'_>,
+        batch: &mut Batch,
+    ) -> Poll<Result<(), Disconnect>> {
+        self.connection.outbox.poll_batch(context, batch)
+    }
+
+    /// Where the client stands in its channels once it has read what has been taken so far; none
+    /// where the dialect carries no cursor.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.connection.outbox.cursor()
+    }
+
+    /// Whether the connection ends at once, without waiting for what is queued: its client is too
+    /// slow, or its socket is gone.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.connection.outbox.is_cut()
     }
 
     /// Lets fan-out write to the socket itself.
@@ -92,13 +121,6 @@ impl Outbound {
     /// Ends the connection. The first reason given stands.
     pub fn close(&self, disconnect: Disconnect) {
         self.connection.outbox.close(disconnect);
-    }
-
-    /// Whether the connection is to end at once, without what still waits: its reader is too slow,
-    /// or gone.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        self.connection.outbox.is_cut()
     }
 
     /// Bytes that wait for the socket.

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use super::batch::Batch;
 use crate::channel::Channel;
 use crate::codec::Notice;
+use crate::cursor::Cursor;
 use crate::disconnect::Disconnect;
+use crate::event::Position;
 use crate::sync::Mutex;
 use crate::wire::{Flush, WireForm};
 
@@ -44,12 +46,16 @@ pub trait DirectWrite: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
-    form: Arc<WireForm>,
     budget: usize,
 }
 
-#[derive(Default)]
 struct State {
+    form: Arc<WireForm>,
+    /// Where the client stands once it has read what has been taken out of the queue; for dialects
+    /// that carry a cursor, from when the connection has channels.
+    cursor: Option<Box<Cursor>>,
+    /// The user's own channel, for which receipts are noted.
+    own: Option<Box<OwnChannel>>,
     queue: VecDeque<Chunk>,
     /// Flushes that came while a subscribe reply was being made. They follow it.
     held: VecDeque<Chunk>,
@@ -58,7 +64,11 @@ struct State {
     written: usize,
     /// Bytes queued, held, and in the batch that the connection's task is writing.
     bytes: usize,
+    /// Those of them that the budget bounds: flushes. Replies are bounded by the session, which
+    /// answers nothing more while the budget is used up.
+    live: usize,
     batch_bytes: usize,
+    batch_live: usize,
     direct: Option<Box<dyn DirectWrite>>,
     stalled: bool,
     waker: Option<Waker>,
@@ -74,6 +84,33 @@ struct Chunk {
     frame: Bytes,
     /// The flush it belongs to; none for control messages, which are never dropped.
     flush: Option<Arc<Flush>>,
+    /// Whether it came by fan-out, so that the budget counts it and it may be dropped. What a client
+    /// recovers does not.
+    live: bool,
+    /// Whether the connection's cursor still has to be written into it, which is done when it leaves:
+    /// what stands before it moves the cursor too.
+    bare: bool,
+}
+
+impl Chunk {
+    fn control(frame: Bytes) -> Self {
+        Self {
+            frame,
+            flush: None,
+            live: false,
+            bare: false,
+        }
+    }
+}
+
+/// How far a user's own channel has come on this connection.
+#[derive(Clone, Debug)]
+struct OwnChannel {
+    channel: Channel,
+    /// The newest position that has been queued.
+    queued: Position,
+    /// What had been queued when the last ping was.
+    pinged: Option<Position>,
 }
 
 /// What came of a flush that was pushed.
@@ -112,14 +149,100 @@ pub(crate) enum Attention {
 impl Outbox {
     pub(crate) fn new(form: Arc<WireForm>, budget: usize) -> Self {
         Self {
-            state: Mutex::new(State::default()),
-            form,
+            state: Mutex::new(State {
+                form,
+                cursor: None,
+                own: None,
+                queue: VecDeque::new(),
+                held: VecDeque::new(),
+                holds: 0,
+                written: 0,
+                bytes: 0,
+                live: 0,
+                batch_bytes: 0,
+                batch_live: 0,
+                direct: None,
+                stalled: false,
+                waker: None,
+                room: None,
+                closing: None,
+                staged: false,
+                lost: Vec::new(),
+            }),
             budget,
         }
     }
 
-    pub(crate) fn form(&self) -> &Arc<WireForm> {
-        &self.form
+    pub(crate) fn form(&self) -> Arc<WireForm> {
+        self.state.lock().form.clone()
+    }
+
+    /// Changes the form. Queued flushes take the frame of the new one, other frames become what
+    /// `reframe` makes of them.
+    pub(crate) fn reframe(&self, form: Arc<WireForm>, reframe: impl Fn(&[u8]) -> Bytes) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        state.form = form;
+        for chunk in state.queue.iter_mut().chain(&mut state.held) {
+            if chunk.frame.is_empty() {
+                continue;
+            }
+            let frame = match &chunk.flush {
+                Some(flush) => flush.frame(&state.form).clone(),
+                None => reframe(&chunk.frame),
+            };
+            state.bytes = state.bytes - chunk.frame.len() + frame.len();
+            if chunk.live {
+                state.live = state.live - chunk.frame.len() + frame.len();
+            }
+            chunk.frame = frame;
+        }
+    }
+
+    /// Adds a channel to the cursor, or moves it to where the client begins to read.
+    pub(crate) fn set_position(&self, channel: &Channel, position: Position) {
+        let mut state = self.state.lock();
+        if state.form.codec.has_cursor() {
+            state.cursor.get_or_insert_default().set(channel, position);
+        }
+    }
+
+    /// Takes a channel out of the cursor.
+    pub(crate) fn forget_position(&self, channel: &Channel) {
+        if let Some(cursor) = &mut self.state.lock().cursor {
+            cursor.remove(channel);
+        }
+    }
+
+    /// Where the client stands once it has read what has been taken out.
+    pub(crate) fn cursor(&self) -> Option<Cursor> {
+        self.state.lock().cursor.as_deref().cloned()
+    }
+
+    /// Notes receipts for a user's own channel, of which `queued` is what the client has got or is
+    /// being told now.
+    pub(crate) fn follow_own(&self, channel: &Channel, queued: Position) {
+        self.state.lock().own = Some(Box::new(OwnChannel {
+            channel: channel.clone(),
+            queued,
+            pinged: None,
+        }));
+    }
+
+    /// A ping stands behind what has been queued so far. Gives what stood before the ping before it.
+    pub(crate) fn pinged(&self) -> Option<(Channel, Position)> {
+        let mut state = self.state.lock();
+        let own = state.own.as_mut()?;
+        let before = own.pinged.replace(own.queued)?;
+        Some((own.channel.clone(), before))
+    }
+
+    /// The client has answered the ping: it has got everything that stood before it.
+    pub(crate) fn ponged(&self) -> Option<(Channel, Position)> {
+        let mut state = self.state.lock();
+        let own = state.own.as_mut()?;
+        let before = own.pinged.take()?;
+        Some((own.channel.clone(), before))
     }
 
     /// Lends the socket to fan-out.
@@ -129,27 +252,46 @@ impl Outbox {
 
     /// Queues a flush. The caller writes it afterwards if it was newly staged.
     pub(crate) fn push_flush(&self, flush: &Arc<Flush>) -> Pushed {
-        let frame = flush.frame(&self.form);
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let frame = flush.frame(&state.form);
         let mut pushed = Pushed::default();
         if state.closing.is_some() || frame.is_empty() {
             return pushed;
         }
         state.bytes += frame.len();
+        state.live += frame.len();
+        state.note_own(flush);
         let chunk = Chunk {
             frame: frame.clone(),
             flush: Some(flush.clone()),
+            live: true,
+            bare: state.form.codec.has_cursor() && !flush.is_notice(),
         };
         if state.holds > 0 {
             state.held.push_back(chunk);
         } else {
             state.queue.push_back(chunk);
         }
-        if state.bytes > self.budget {
-            state.relieve(&self.form, self.budget, &mut pushed);
+        if state.live > self.budget {
+            state.relieve(self.budget, &mut pushed);
         }
         pushed.newly_staged = !std::mem::replace(&mut state.staged, true);
         pushed
+    }
+
+    /// Queues what a client recovers, for dialects that write it like other publications. It is
+    /// encoded when it leaves, and counts towards no budget.
+    pub(crate) fn push_recovered(&self, flush: Arc<Flush>) {
+        let mut state = self.state.lock();
+        if state.closing.is_none() {
+            state.queue.push_back(Chunk {
+                frame: Bytes::new(),
+                flush: Some(flush),
+                live: false,
+                bare: true,
+            });
+        }
     }
 
     /// Queues a control message, whatever waits already. The caller writes it afterwards.
@@ -157,7 +299,7 @@ impl Outbox {
         let mut state = self.state.lock();
         if state.closing.is_none() {
             state.bytes += frame.len();
-            state.queue.push_back(Chunk { frame, flush: None });
+            state.queue.push_back(Chunk::control(frame));
         }
     }
 
@@ -176,7 +318,7 @@ impl Outbox {
         }
         if let Some(frame) = reply {
             state.bytes += frame.len();
-            state.queue.push_back(Chunk { frame, flush: None });
+            state.queue.push_back(Chunk::control(frame));
         }
         if state.holds == 0 {
             let mut held = std::mem::take(&mut state.held);
@@ -192,13 +334,13 @@ impl Outbox {
             state.wake();
             return Written::Part(0);
         }
-        state.write(&self.form)
+        state.write()
     }
 
     /// Writes on after the socket was full. For the connection's task, which waited until the
     /// socket was writable.
     pub(crate) fn write_on(&self) -> Written {
-        self.state.lock().write(&self.form)
+        self.state.lock().write()
     }
 
     /// Resolves when the task of a connection with a lent socket has something to do.
@@ -230,12 +372,18 @@ impl Outbox {
     ) -> Poll<Result<(), Disconnect>> {
         let mut state = self.state.lock();
         state.bytes -= std::mem::take(&mut state.batch_bytes);
+        state.live -= std::mem::take(&mut state.batch_live);
         state.tell_room();
-        state.tell_losses(&self.form);
-        while state.batch_bytes < BATCH_BYTES
-            && let Some(chunk) = state.queue.pop_front()
-        {
+        state.tell_losses();
+        while state.batch_bytes < BATCH_BYTES {
+            state.write_cursors(1);
+            let Some(chunk) = state.queue.pop_front() else {
+                break;
+            };
             state.batch_bytes += chunk.frame.len();
+            if chunk.live {
+                state.batch_live += chunk.frame.len();
+            }
             batch.push(chunk.frame);
         }
         if state.batch_bytes > 0 {
@@ -249,9 +397,9 @@ impl Outbox {
     }
 
     /// Ends the connection after what is queued, or at once where that cannot arrive. The first
-    /// call decides.
-    pub(crate) fn close(&self, disconnect: Disconnect) {
-        self.state.lock().close(disconnect);
+    /// call decides; whether this was it, is the result.
+    pub(crate) fn close(&self, disconnect: Disconnect) -> bool {
+        self.state.lock().close(disconnect)
     }
 
     /// Waits until less than the budget is queued, or the connection ends. Cancel safe.
@@ -267,7 +415,7 @@ impl Outbox {
         .await;
     }
 
-    /// Whether it ends without what is queued.
+    /// Whether it ends at once, whatever still waits.
     pub(crate) fn is_cut(&self) -> bool {
         let state = self.state.lock();
         state.closing.as_ref().is_some_and(Disconnect::is_abrupt)
@@ -302,14 +450,17 @@ impl State {
         }
     }
 
-    fn close(&mut self, disconnect: Disconnect) {
+    fn close(&mut self, disconnect: Disconnect) -> bool {
         if self.closing.is_some() {
-            return;
+            return false;
         }
         if disconnect.is_abrupt() {
             // What stands half on the wire must be finished, or the close frame would lie inside it.
             self.queue.truncate(usize::from(self.written > 0));
-            self.bytes = self.batch_bytes + self.queue.iter().map(|c| c.frame.len()).sum::<usize>();
+            let left = self.queue.iter().map(|c| c.frame.len()).sum::<usize>();
+            let left_live = self.queue.iter().filter(|c| c.live);
+            self.live = self.batch_live + left_live.map(|c| c.frame.len()).sum::<usize>();
+            self.bytes = self.batch_bytes + left;
         } else {
             let mut held = std::mem::take(&mut self.held);
             self.queue.append(&mut held);
@@ -319,13 +470,61 @@ impl State {
         self.closing = Some(disconnect);
         self.tell_room();
         self.wake();
+        true
     }
 
-    fn write(&mut self, form: &WireForm) -> Written {
+    /// Writes the cursor into the first chunks of the queue, which are about to leave.
+    fn write_cursors(&mut self, chunks: usize) {
+        for chunk in self.queue.iter_mut().take(chunks).filter(|c| c.bare) {
+            chunk.bare = false;
+            let (Some(flush), cursor) = (&chunk.flush, &mut self.cursor) else {
+                continue;
+            };
+            let channel = flush.channel();
+            let publications = flush.publications();
+            // It has this channel alone, so what all such connections share is right for it.
+            let shared =
+                cursor.as_ref().is_some_and(|cursor| cursor.len() == 1) && !chunk.frame.is_empty();
+            let frame = match cursor {
+                _ if shared => chunk.frame.clone(),
+                Some(cursor) => self.form.encode_for(cursor, channel, publications),
+                None => self.form.encode(channel, publications),
+            };
+            // Also where the dialect writes its cursor elsewhere, and the frame did not move it.
+            let newest = publications.iter().rev().find_map(|p| p.position());
+            if let (Some(cursor), Some(position)) = (cursor, newest) {
+                cursor.advance(channel, position);
+            }
+            self.bytes = self.bytes - chunk.frame.len() + frame.len();
+            if chunk.live {
+                self.live = self.live - chunk.frame.len() + frame.len();
+            }
+            chunk.frame = frame;
+        }
+    }
+
+    /// Remembers how far the user's own channel has been queued.
+    fn note_own(&mut self, flush: &Flush) {
+        if let Some(own) = &mut self.own
+            && own.channel == *flush.channel()
+            && let Some(position) = flush.publications().iter().rev().find_map(|p| p.position())
+        {
+            own.queued = position;
+        }
+    }
+
+    fn write(&mut self) -> Written {
         let mut total = 0;
         loop {
             if self.queue.is_empty() {
-                self.tell_losses(form);
+                self.tell_losses();
+            }
+            self.write_cursors(SLICES);
+            while let Some(first) = self.queue.front()
+                && first.frame.is_empty()
+                && !first.bare
+            {
+                self.queue.pop_front();
             }
             if self.queue.is_empty() {
                 self.queue = VecDeque::new();
@@ -348,6 +547,7 @@ impl State {
                     self.queue = VecDeque::new();
                     self.stalled = false;
                     self.bytes = 0;
+                    self.live = 0;
                     self.close(Disconnect::WRITE_ERROR);
                     return Written::Part(total);
                 }
@@ -370,23 +570,33 @@ impl State {
         }
     }
 
-    fn advance(&mut self, count: usize) {
+    fn advance(&mut self, mut count: usize) {
         self.bytes -= count;
         self.tell_room();
-        self.written += count;
-        while let Some(first) = self.queue.front()
-            && self.written >= first.frame.len()
+        while count > 0
+            && let Some(first) = self.queue.front()
         {
-            self.written -= first.frame.len();
-            self.queue.pop_front();
+            let left = first.frame.len() - self.written;
+            let gone = left.min(count);
+            count -= gone;
+            if first.live {
+                self.live -= gone;
+            }
+            if gone == left {
+                self.written = 0;
+                self.queue.pop_front();
+            } else {
+                self.written += gone;
+            }
         }
     }
 
     /// Tells the client what it lost, once it keeps up again.
-    fn tell_losses(&mut self, form: &WireForm) {
+    fn tell_losses(&mut self) {
         if self.lost.is_empty() || !self.queue.is_empty() {
             return;
         }
+        let form = self.form.clone();
         let mut messages = form.messages();
         for (channel, count) in std::mem::take(&mut self.lost) {
             form.codec
@@ -394,7 +604,7 @@ impl State {
         }
         if let Some(frame) = messages.finish() {
             self.bytes += frame.len();
-            self.queue.push_back(Chunk { frame, flush: None });
+            self.queue.push_back(Chunk::control(frame));
         }
     }
 }

@@ -90,6 +90,8 @@ impl Client {
                 handshake: Handshake::default(),
                 identity: None,
                 channels: Vec::new(),
+                own_channel: false,
+                session: None,
             })
             .unwrap();
         let outbound = session.outbound();

@@ -51,6 +51,8 @@ struct SubscribeFields {
     channel: String,
     #[serde(default)]
     recover: bool,
+    #[serde(default)]
+    join_leave: bool,
     #[serde(flatten)]
     since: SinceFields,
 }
@@ -114,12 +116,14 @@ impl CommandFields {
                         .filter(|(_, fields)| fields.recover)
                         .map(|(channel, fields)| (channel, fields.since.into()))
                         .collect(),
+                    resume: None,
                 })
             }),
             self.subscribe.map(|fields| {
                 Command::Subscribe(Subscribe {
                     channel: fields.channel,
                     recover: fields.recover.then(|| fields.since.into()),
+                    follow: fields.join_leave,
                 })
             }),
             self.unsubscribe.map(|fields| Command::Unsubscribe {

@@ -14,12 +14,13 @@ use crate::wire::{Flush, WireForm};
 impl State {
     /// Makes room in the order in which things may be lost: first what a newer event of its key
     /// makes superfluous, then best-effort events, and in the end the connection.
-    pub(super) fn relieve(&mut self, form: &WireForm, budget: usize, pushed: &mut Pushed) {
-        pushed.conflated = self.drop_superseded(form);
-        if self.bytes > budget {
-            pushed.dropped = self.drop_best_effort(form);
+    pub(super) fn relieve(&mut self, budget: usize, pushed: &mut Pushed) {
+        let form = self.form.clone();
+        pushed.conflated = self.drop_superseded(&form);
+        if self.live > budget {
+            pushed.dropped = self.drop_best_effort(&form);
         }
-        if self.bytes > budget {
+        if self.live > budget {
             pushed.overflowed = true;
             let chunks = self.queue.iter().chain(&self.held);
             let waiting = chunks.filter_map(|chunk| chunk.flush.as_deref());
@@ -79,7 +80,16 @@ impl State {
             .skip(untouchable)
             .chain(&mut self.held)
         {
-            let Some(flush) = chunk.flush.as_ref().filter(|flush| flush.yields) else {
+            // What has its cursor stays: those behind it count on it.
+            let kept_whole = !chunk.live || (form.codec.has_cursor() && !chunk.bare);
+            if chunk.flush.as_ref().is_some_and(|flush| flush.is_notice()) {
+                // Who came and went can be asked.
+                freed += chunk.frame.len();
+                chunk.frame = Bytes::new();
+                continue;
+            }
+            let flush = chunk.flush.as_ref().filter(|flush| flush.yields);
+            let Some(flush) = flush.filter(|_| !kept_whole) else {
                 continue;
             };
             let kept = flush
@@ -104,12 +114,14 @@ impl State {
             chunk.flush = Some(Arc::new(Flush::new(flush.channel().clone(), kept)));
         }
         self.bytes -= freed;
+        self.live -= freed;
         let mut at = 0;
         self.queue.retain(|chunk| {
             at += 1;
-            at <= untouchable || !chunk.frame.is_empty()
+            at <= untouchable || !chunk.frame.is_empty() || !chunk.live
         });
-        self.held.retain(|chunk| !chunk.frame.is_empty());
+        self.held
+            .retain(|chunk| !chunk.frame.is_empty() || !chunk.live);
         lost
     }
 }

@@ -1,0 +1,153 @@
+//! One answer for a client that asks, gets, and goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::time::{Instant, timeout_at};
+
+use super::inbound::Refusal;
+use super::{Batch, Session};
+use crate::channel::Channel;
+use crate::codec::{Connect, Since};
+use crate::cursor::Cursor;
+use crate::error::ErrorKind;
+use crate::event::Publication;
+
+/// How long a polled channel keeps everything, counted from the end of a poll.
+const POLLED_STAYS: Duration = Duration::from_secs(60);
+/// Publications of one channel in one answer.
+const MOST: usize = 1_000;
+
+/// What a poll found.
+#[derive(Debug)]
+pub struct Polled {
+    /// The frames that the codec and framing of the session make of what the client had not seen.
+    pub events: Bytes,
+    /// Where the client stands once it has read them: what its next poll brings.
+    pub cursor: Cursor,
+    /// Whether `events` are what follows the client's position in every channel; where they are not,
+    /// the cursor stands at the newest.
+    pub recovered: bool,
+}
+
+impl Session {
+    /// Answers a poll, and ends: at once with what the client has not seen, else with what comes
+    /// within `wait`, if anything does.
+    ///
+    /// A channel without position begins now. No session stays behind: what the next poll needs is
+    /// in its cursor, and the channels keep everything for at least a minute. The codec must have a
+    /// cursor ([`Codec::has_cursor`](crate::Codec::has_cursor)).
+    ///
+    /// Cancel safe: a poll that is dropped has taken nothing.
+    ///
+    /// # Errors
+    /// The refusal; [`Disconnect::SHUTDOWN`](crate::Disconnect::SHUTDOWN) if the node goes down
+    /// while the client waits.
+    pub async fn poll(mut self, connect: Connect, wait: Duration) -> Result<Polled, Refusal> {
+        let until = Instant::now() + wait;
+        let positions = connect.positions.clone();
+        let mut channels = self.enter(connect).await?;
+        channels.sort_unstable();
+        channels.dedup();
+        if channels.len() > self.node.config().limits.subscriptions {
+            return Err(ErrorKind::LimitExceeded.into());
+        }
+        let mut polled = Polled {
+            events: Bytes::new(),
+            cursor: Cursor::default(),
+            recovered: true,
+        };
+        let mut events = Vec::new();
+        for channel in &channels {
+            self.node.hub().keep_for_polls(channel, wait + POLLED_STAYS);
+            let since = positions
+                .iter()
+                .find(|(name, _)| name == channel.as_str())
+                .map(|(_, since)| since.clone());
+            events.extend(self.look(channel, since, &mut polled).await?);
+        }
+        polled.events = events.into();
+        if !polled.events.is_empty() || !polled.recovered || wait.is_zero() {
+            return Ok(polled);
+        }
+        self.wait(&channels, until, polled).await
+    }
+
+    /// What history has for the client in one channel.
+    async fn look(
+        &mut self,
+        channel: &Channel,
+        since: Option<Since>,
+        polled: &mut Polled,
+    ) -> Result<Bytes, Refusal> {
+        let flushed = self.node.hub().flushed(channel);
+        let brought = self.resume.as_mut().and_then(|resume| resume.take(channel));
+        let mut subscribed = match since.or(brought.map(Since::from)) {
+            Some(since) => self.recover(channel, &since, flushed, MOST).await?,
+            None => self.begin(channel, flushed).await?,
+        };
+        if subscribed.was_recovering {
+            polled.recovered &= subscribed.recovered;
+        }
+        let most = self.node.config().buffers.outbox;
+        subscribed
+            .publications
+            .truncate(fitting(&subscribed.publications, most));
+        let publications = &subscribed.publications;
+        let newest = publications.last().and_then(|last| last.position());
+        polled
+            .cursor
+            .set(channel, newest.unwrap_or(subscribed.position));
+        if publications.is_empty() {
+            return Ok(Bytes::new());
+        }
+        self.connection.transport.recovered(publications);
+        let form = self.connection.outbox.form();
+        Ok(form.encode(channel, publications))
+    }
+
+    /// Waits for the next flush of any of the channels.
+    async fn wait(
+        mut self,
+        channels: &[Channel],
+        until: Instant,
+        mut polled: Polled,
+    ) -> Result<Polled, Refusal> {
+        let outbox = &self.connection.outbox;
+        outbox.hold();
+        for channel in channels {
+            let since = polled.cursor.position(channel).map(Since::from);
+            let mut subscribed = self.join(channel, since.as_ref(), false).await?;
+            polled.recovered &= subscribed.recovered;
+            let missed = std::mem::take(&mut subscribed.publications);
+            if !missed.is_empty() {
+                self.connection.transport.recovered(&missed);
+                let flush = crate::wire::Flush::new(channel.clone(), missed.into());
+                self.connection.outbox.push_recovered(Arc::new(flush));
+            }
+        }
+        self.connection.outbox.release(None);
+        let outbound = self.outbound();
+        let mut batch = Batch::default();
+        match timeout_at(until, outbound.next_batch(&mut batch)).await {
+            Ok(Ok(())) => polled.events = batch.copy_to_bytes(batch.remaining()),
+            Ok(Err(disconnect)) => return Err(disconnect.into()),
+            Err(_) => {}
+        }
+        if let Some(cursor) = outbound.cursor() {
+            polled.cursor = cursor;
+        }
+        Ok(polled)
+    }
+}
+
+/// How many publications of the front weigh at most `bytes` together; at least one.
+fn fitting(publications: &[Arc<Publication>], bytes: usize) -> usize {
+    let mut weight = 0;
+    let fitting = publications.iter().take_while(|publication| {
+        weight += publication.weight();
+        weight <= bytes
+    });
+    fitting.count().max(1)
+}
