@@ -38,9 +38,7 @@ impl Retention {
     #[must_use]
     pub fn is_exceeded(&self, events: usize, bytes: usize, age: Duration) -> bool {
         let beyond = events > self.events || bytes > self.bytes;
-        age > self.age
-            || (beyond && age >= self.recent)
-            || bytes > self.bytes.saturating_mul(16)
+        age > self.age || (beyond && age >= self.recent) || bytes > self.bytes.saturating_mul(16)
     }
 }
 

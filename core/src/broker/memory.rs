@@ -35,7 +35,8 @@ impl Broker for Memory {
 
     fn publish(&self, event: Event) -> BoxFuture<'_, Result<Published, BrokerError>> {
         let Some(ingress) = self.ingress.get() else {
-            let error = BrokerError::new(BrokerErrorKind::Unavailable, "the broker was not started");
+            let error =
+                BrokerError::new(BrokerErrorKind::Unavailable, "the broker was not started");
             return Box::pin(ready(Err(error)));
         };
         let delivered = ingress.deliver(event);

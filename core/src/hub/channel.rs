@@ -269,7 +269,9 @@ impl Channel {
             && !state.flushing
             && state.pending.due().is_none()
             && state.empty_since <= before
-            && state.polled.is_none_or(|(until, _)| until <= Instant::now());
+            && state
+                .polled
+                .is_none_or(|(until, _)| until <= Instant::now());
         state.removed |= empty;
         empty
     }
