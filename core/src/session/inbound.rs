@@ -209,6 +209,7 @@ impl Session {
             Command::Presence { .. } | Command::PresenceStats { .. } => {
                 Err(ErrorKind::NotAvailable.into())
             }
+            Command::Invalid(error) => Err(error.into()),
             Command::Unsupported | Command::Connect(_) => Err(ErrorKind::MethodNotFound.into()),
         }
     }
