@@ -77,7 +77,7 @@ async fn serve(upgraded: UpgradeFut, session: Session, max_message: usize) {
 
 /// The TCP stream under an upgraded connection, and what had been read from it, if there is nothing
 /// (TLS, HTTP/2) in between.
-fn bare_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+pub(crate) fn bare_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
         Err(upgraded) => upgraded
