@@ -17,6 +17,7 @@ mod refusal;
 mod request;
 mod server;
 mod service;
+pub mod socket_io;
 pub mod websocket;
 
 pub use crate::body::Body;

@@ -64,7 +64,11 @@ where
     Ok(json(StatusCode::OK, &accepted))
 }
 
-async fn read<B>(body: B, most: usize) -> Result<Bytes, Error>
+/// Reads a body whole.
+///
+/// # Errors
+/// It is larger than `most` bytes, broke off, or took too long.
+pub(crate) async fn read<B>(body: B, most: usize) -> Result<Bytes, Error>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

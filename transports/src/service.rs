@@ -15,8 +15,9 @@ use crate::Body;
 use crate::health::Health;
 use crate::origin::AllowedOrigins;
 use crate::publish::publish;
-use crate::refusal::{refusal, unauthenticated};
+use crate::refusal::{not_opened, refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
+use crate::socket_io::{Arguments, Endpoint};
 use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
 
 /// Serves a node over HTTP. Cloning costs a reference count.
@@ -24,6 +25,7 @@ use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
 /// | request | answer |
 /// |---|---|
 /// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=` |
+/// | `GET, POST /socket.io/` | Socket.IO clients, on the WebSocket, by polling, or from one to the other; `?token=`, `?channel=` |
 /// | `POST /publish` | publishes envelopes, with the API key |
 /// | `GET /health`, `GET /ready` | probes |
 /// | `GET /metrics` | what [`ServiceBuilder::metrics`] renders |
@@ -38,7 +40,8 @@ struct Inner {
     origins: AllowedOrigins,
     page: Option<&'static str>,
     metrics: Option<Metrics>,
-    health: Health,
+    health: Arc<Health>,
+    socket_io: Endpoint,
     codec: Arc<Centrifuge>,
     framing: Arc<WebSocketFraming>,
 }
@@ -82,6 +85,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// What an event brings to Socket.IO clients; the whole envelope, unless this says otherwise.
+    pub fn socket_io(mut self, arguments: Arguments) -> Self {
+        let Inner { node, health, .. } = &self.0;
+        self.0.socket_io = Endpoint::new(node.clone(), health.clone(), arguments);
+        self
+    }
+
     /// The service.
     #[must_use]
     pub fn build(self) -> Service {
@@ -92,13 +102,16 @@ impl ServiceBuilder {
 impl Service {
     /// A service for a node, with probes and the WebSocket.
     pub fn builder(node: Node) -> ServiceBuilder {
+        let health = Arc::<Health>::default();
+        let socket_io = Endpoint::new(node.clone(), health.clone(), Arguments::default());
         ServiceBuilder(Inner {
             node,
             api_key: None,
             origins: AllowedOrigins::default(),
             page: None,
             metrics: None,
-            health: Health::default(),
+            health,
+            socket_io,
             codec: Arc::new(Centrifuge),
             framing: Arc::new(WebSocketFraming),
         })
@@ -141,6 +154,10 @@ impl Inner {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        if matches!(request.uri().path(), "/socket.io/" | "/socket.io") {
+            let is_allowed = self.origins.allow(request.uri(), request.headers());
+            return self.socket_io.answer(request, is_allowed).await;
+        }
         let method = match request.method() {
             // The server leaves out the body.
             &Method::HEAD => &Method::GET,
@@ -226,15 +243,7 @@ impl Inner {
                     channels,
                     own_channel: false,
                 })
-                .map_err(|disconnect| {
-                    let kind = if disconnect == fanfare::Disconnect::SHUTDOWN {
-                        ErrorKind::Unavailable
-                    } else {
-                        ErrorKind::LimitExceeded
-                    };
-                    Error::new(kind, disconnect.reason().to_owned())
-                        .retry_after(std::time::Duration::from_secs(5))
-                })
+                .map_err(|disconnect| not_opened(&disconnect))
         };
         upgrade(&mut request, self.node.config().limits.message, open)
             .unwrap_or_else(|| Err(no_handshake()))
