@@ -44,6 +44,7 @@ mod ingress;
 mod limits;
 pub mod metrics;
 mod node;
+mod presence;
 mod recovery;
 mod session;
 mod sync;
@@ -69,6 +70,7 @@ pub use crate::framing::Framing;
 pub use crate::history::HistoryStore;
 pub use crate::ingress::{Delivered, Ingress};
 pub use crate::node::{ConnectionInfo, Node};
+pub use crate::presence::Member;
 pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Polled, Refusal, Session};
 pub use crate::transport::Transport;
 

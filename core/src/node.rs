@@ -27,6 +27,7 @@ use crate::hub::connection::Connection;
 use crate::hub::directory::Full;
 use crate::limits::RateLimits;
 use crate::metrics;
+use crate::presence::Member;
 use crate::session::{Opening, Session};
 use crate::sync::Mutex;
 use crate::wire::{MAX_FORMS, WireForm};
@@ -279,6 +280,23 @@ impl Node {
         Ok((publications, flushed))
     }
 
+    /// Who is in a channel, in no order; whoever left a moment ago still is, see
+    /// [`PresencePolicy::grace`](crate::config::PresencePolicy).
+    ///
+    /// # Errors
+    /// [`NotAvailable`](ErrorKind::NotAvailable) where the channel's policy keeps no presence.
+    pub fn presence(&self, channel: &Channel) -> Result<Vec<Member>, Error> {
+        self.0.hub.members(channel).ok_or_else(no_presence)
+    }
+
+    /// How many clients, and how many users, are in a channel.
+    ///
+    /// # Errors
+    /// As for [`presence`](Self::presence).
+    pub fn presence_stats(&self, channel: &Channel) -> Result<(usize, usize), Error> {
+        self.0.hub.member_counts(channel).ok_or_else(no_presence)
+    }
+
     /// The open channels, and how many connections of this node listen to each.
     #[must_use]
     pub fn channels(&self) -> Vec<(Channel, usize)> {
@@ -303,10 +321,10 @@ impl Node {
     /// Ends a user's connections to this node, and says how many there were.
     pub fn disconnect_user(&self, user: &str, disconnect: &Disconnect) -> usize {
         let connections = self.0.hub.directory.of_user(user);
-        for connection in &connections {
-            connection.outbox.close(disconnect.clone());
-        }
-        connections.len()
+        let ended = connections
+            .iter()
+            .filter(|connection| connection.outbox.close(disconnect.clone()));
+        ended.count()
     }
 
     /// Authenticated connections to this node.
@@ -413,6 +431,11 @@ impl Connection {
             channels: self.channels(),
         }
     }
+}
+
+fn no_presence() -> Error {
+    let message = "no presence is kept for this channel";
+    Error::new(ErrorKind::NotAvailable, message)
 }
 
 fn draining() -> Error {

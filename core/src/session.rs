@@ -159,7 +159,7 @@ impl Session {
             metrics::connection_rejected("connection_limit");
             return Err(Disconnect::CONNECTION_LIMIT);
         }
-        let transport = self.connection.transport;
+        let transport = &self.connection.transport;
         transport.connections.increment(1.0);
         transport.opened.increment(1);
         self.set_identity(identity);
@@ -215,6 +215,7 @@ impl Session {
         &mut self,
         channel: &Channel,
         since: Option<&Since>,
+        follow: bool,
     ) -> Result<Subscribed, Error> {
         let limits = &self.node.config().limits;
         if self.connection.subscriptions.lock().len() >= limits.subscriptions {
@@ -227,7 +228,7 @@ impl Session {
         self.node.subscribe_broker(channel).await?;
         let brought = self.resume.as_mut().and_then(|resume| resume.take(channel));
         let since = since.cloned().or(brought.map(Since::from));
-        let (subscription, flushed) = self.node.hub().join(channel, &self.connection);
+        let (subscription, flushed) = self.node.hub().join(channel, &self.connection, follow);
         self.connection.subscriptions.lock().push(subscription);
         let subscribed = match since {
             Some(since) => {

@@ -64,10 +64,7 @@ where
     Ok(json(StatusCode::OK, &accepted))
 }
 
-/// Reads a body whole.
-///
-/// # Errors
-/// It is larger than `most` bytes, broke off, or took too long.
+/// Reads a body of at most `most` bytes.
 pub(crate) async fn read<B>(body: B, most: usize) -> Result<Bytes, Error>
 where
     B: http_body::Body<Data = Bytes>,

@@ -118,6 +118,7 @@ impl Inner {
             .map(|connection| connection.outbox.bytes())
             .sum::<usize>();
         shared.metrics.outbox_bytes.set(waiting as f64);
+        self.hub.announce_leaves();
         let empty = self.hub.sweep();
         if !empty.is_empty()
             && let Err(error) = self.broker.unsubscribe(empty).await

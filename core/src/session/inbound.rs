@@ -206,8 +206,15 @@ impl Session {
                 self.connection.note_receipt(received, shared);
                 Ok(None)
             }
-            Command::Presence { .. } | Command::PresenceStats { .. } => {
-                Err(ErrorKind::NotAvailable.into())
+            Command::Presence { channel } => {
+                let channel = self.may_see(&identity, &channel).await?;
+                let members = self.node.presence(&channel)?;
+                Ok(Some(Reply::Presence { members }))
+            }
+            Command::PresenceStats { channel } => {
+                let channel = self.may_see(&identity, &channel).await?;
+                let (clients, users) = self.node.presence_stats(&channel)?;
+                Ok(Some(Reply::PresenceStats { clients, users }))
             }
             Command::Invalid(error) => Err(error.into()),
             Command::Unsupported | Command::Connect(_) => Err(ErrorKind::MethodNotFound.into()),
@@ -227,7 +234,7 @@ impl Session {
                 .iter()
                 .find(|(name, _)| name == channel.as_str())
                 .map(|(_, since)| since);
-            match self.join(&channel, since).await {
+            match self.join(&channel, since, false).await {
                 Ok(subscribed) => subscriptions.push(subscribed),
                 Err(error) if error.kind() == ErrorKind::LimitExceeded => {
                     return Err(Disconnect::CHANNEL_LIMIT.into());
@@ -327,7 +334,8 @@ impl Session {
             return Err(ErrorKind::AlreadySubscribed.into());
         }
         Ok(Reply::Subscribed(
-            self.join(&channel, subscribe.recover.as_ref()).await?,
+            self.join(&channel, subscribe.recover.as_ref(), subscribe.follow)
+                .await?,
         ))
     }
 
@@ -359,6 +367,13 @@ impl Session {
         };
         self.node.publish(event.published_by(publisher)).await?;
         Ok(())
+    }
+
+    async fn may_see(&self, identity: &Identity, channel: &str) -> Result<Channel, Error> {
+        let channel = parse(channel)?;
+        let action = Action::Presence(&channel);
+        self.node.authorize(identity, action).await?;
+        Ok(channel)
     }
 
     async fn refresh(&self, identity: &Identity, token: &str) -> Result<Reply, Refusal> {

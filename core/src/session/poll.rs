@@ -118,7 +118,7 @@ impl Session {
         outbox.hold();
         for channel in channels {
             let since = polled.cursor.position(channel).map(Since::from);
-            let mut subscribed = self.join(channel, since.as_ref()).await?;
+            let mut subscribed = self.join(channel, since.as_ref(), false).await?;
             polled.recovered &= subscribed.recovered;
             let missed = std::mem::take(&mut subscribed.publications);
             if !missed.is_empty() {

@@ -6,7 +6,7 @@ mod reply;
 use std::sync::Arc;
 
 use fanfare::codec::{Messages, Notice, Reply, Request};
-use fanfare::{Channel, Codec, Disconnect, Error, ErrorKind, Publication};
+use fanfare::{Channel, Codec, Disconnect, Error, ErrorKind, Member, Publication};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::debug;
@@ -125,6 +125,8 @@ impl Codec for SocketIo {
             Notice::Unsubscribed { channel } => {
                 format!(r#"42["unsubscribed",{{"channel":"{channel}"}}]"#)
             }
+            Notice::Joined { channel, member } => announcement("joined", channel, member),
+            Notice::Left { channel, member } => announcement("left", channel, member),
             _ => return,
         };
         messages.current().extend_from_slice(packet.as_bytes());
@@ -217,6 +219,12 @@ impl Answer {
             _ => Self::Event(number),
         }
     }
+}
+
+/// That a client has come or gone. Neither ids nor channels have anything that JSON escapes.
+fn announcement(name: &str, channel: &Channel, member: &Member) -> String {
+    let Member { client, user } = member;
+    format!(r#"42["{name}",{{"channel":"{channel}","client":"{client}","user":"{user}"}}]"#)
 }
 
 /// A refusal that names what makes no sense.

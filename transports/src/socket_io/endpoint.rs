@@ -21,7 +21,7 @@ use crate::health::Health;
 use crate::publish::read;
 use crate::refusal::{not_opened, refusal};
 use crate::request::{channels, handshake, query};
-use crate::websocket::{WebSocketFraming, is_upgrade};
+use crate::websocket::{Handshake, WebSocketFraming, is_upgrade};
 
 /// The version of Engine.IO that is spoken.
 const VERSION: &str = "4";
@@ -31,7 +31,7 @@ const REQUESTS: usize = 4;
 
 /// Answers the requests of Socket.IO clients.
 #[derive(Debug)]
-pub(crate) struct Endpoint {
+pub(crate) struct SocketIoService {
     node: Node,
     health: Arc<Health>,
     codec: Arc<SocketIo>,
@@ -75,7 +75,7 @@ struct Open<'a> {
     max_payload: usize,
 }
 
-impl Endpoint {
+impl SocketIoService {
     pub(crate) fn new(node: Node, health: Arc<Health>, arguments: Arguments) -> Self {
         Self {
             node,
@@ -145,9 +145,14 @@ impl Endpoint {
         if !is_allowed {
             return Err(Refusal::Forbidden);
         }
+        // A WebSocket over HTTP/2 comes as an extended CONNECT (RFC 8441).
+        let method = match parts.method {
+            Method::CONNECT if upgrades => &Method::GET,
+            ref method => method,
+        };
         let is_spoken = query.version.as_deref() == Some(VERSION);
         let Some(sid) = query.sid else {
-            return match parts.method {
+            return match *method {
                 Method::GET if on_websocket != upgrades => Err(Refusal::BadRequest),
                 Method::GET if !is_spoken => Err(Refusal::UnsupportedVersion),
                 Method::GET => Ok(Asked::Open {
@@ -157,7 +162,7 @@ impl Endpoint {
             };
         };
         let handle = self.sessions.find(&sid).ok_or(Refusal::UnknownSession)?;
-        match parts.method {
+        match *method {
             _ if !is_spoken || on_websocket != upgrades => Err(Refusal::BadRequest),
             Method::GET if on_websocket => Ok(Asked::Upgrade(handle)),
             Method::GET => Ok(Asked::Poll(handle)),
@@ -203,27 +208,29 @@ impl Endpoint {
             ..self.opening(&parts, codec)?
         };
         let mut request = Request::from_parts(parts, body);
-        let Ok((response, upgraded)) = fastwebsockets::upgrade::upgrade(&mut request) else {
+        let Some(handshake) = Handshake::read(&mut request) else {
             return Ok(Refusal::BadRequest.response());
         };
         let session = self.node.open(opening).map_err(|d| not_opened(&d))?;
         let engine = Engine::new(session, self.websocket.clone(), self.health.clone());
         let open = self.open_packet(&random_sid(), &[]);
         let max_message = self.node.config().limits.message;
-        tokio::spawn(serve(upgraded, engine, open, max_message));
-        Ok(response.map(|_| Body::empty()))
+        let (response, upgrading) = handshake.grant();
+        tokio::spawn(serve(upgrading, engine, open, max_message));
+        Ok(response)
     }
 
     fn upgrade<B>(&self, mut request: Request<B>, handle: Arc<Handle>) -> Response<Body> {
-        match fastwebsockets::upgrade::upgrade(&mut request) {
-            Ok((response, upgraded)) => {
+        match Handshake::read(&mut request) {
+            Some(handshake) => {
                 let limits = &self.node.config().limits;
                 let (max_message, within) = (limits.message, limits.handshake);
                 let framing = self.websocket.clone();
-                tokio::spawn(probe(upgraded, handle, framing, max_message, within));
-                response.map(|_| Body::empty())
+                let (response, upgrading) = handshake.grant();
+                tokio::spawn(probe(upgrading, handle, framing, max_message, within));
+                response
             }
-            Err(_) => Refusal::BadRequest.response(),
+            None => Refusal::BadRequest.response(),
         }
     }
 

@@ -17,5 +17,5 @@ mod sessions;
 mod websocket;
 
 pub use self::codec::{Arguments, SocketIo};
-pub(crate) use self::endpoint::Endpoint;
+pub(crate) use self::endpoint::SocketIoService;
 pub use self::framing::PollingFraming;

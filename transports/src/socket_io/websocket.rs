@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use fastwebsockets::upgrade::UpgradeFut;
-use hyper_util::rt::TokioIo;
+use fanfare::Framing;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -19,8 +18,7 @@ use super::polling::{Request, Upgraded};
 use super::sessions::Handle;
 use crate::websocket::close::NORMAL;
 use crate::websocket::frame::{Decoder, Message, ProtocolError, close_frame, pong_frame};
-use crate::websocket::{WebSocket, WebSocketFraming, bare_tcp};
-use fanfare::Framing;
+use crate::websocket::{Socket, Upgrading, WebSocket, WebSocketFraming};
 
 /// The payload of the ping that asks whether a WebSocket works.
 const PROBE: &str = "probe";
@@ -30,26 +28,20 @@ const READ_BYTES: usize = 512;
 const WRITE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves a connection that begins on the WebSocket, with the packet that opens it.
-pub(super) async fn serve(upgraded: UpgradeFut, engine: Engine, open: String, max_message: usize) {
-    let upgraded = match upgraded.await {
-        Ok(socket) => socket.into_inner().into_inner(),
-        Err(error) => {
-            debug!(%error, "the connection went away during the handshake");
-            return;
-        }
+pub(super) async fn serve(upgrading: Upgrading, engine: Engine, open: String, max_message: usize) {
+    let Some(socket) = upgrading.socket().await else {
+        return;
     };
     engine.send(open.as_bytes());
-    match bare_tcp(upgraded) {
-        Ok((stream, early)) => {
-            if let Err(error) = stream.set_nodelay(true) {
-                debug!(%error, "TCP_NODELAY");
-            }
+    match socket {
+        Socket::Tcp(stream, early) => {
             let socket = WebSocket::new(stream, &early, max_message);
             tokio::spawn(socket.serve_lent_to(engine));
         }
-        Err(upgraded) => {
-            let socket = WebSocket::new(TokioIo::new(upgraded), &[], max_message);
-            tokio::spawn(socket.serve_to(engine));
+        Socket::Stream(stream, lifeline) => {
+            let socket = WebSocket::new(stream, &[], max_message);
+            Box::pin(socket.serve_to(engine)).await;
+            drop(lifeline);
         }
     }
 }
@@ -57,40 +49,33 @@ pub(super) async fn serve(upgraded: UpgradeFut, engine: Engine, open: String, ma
 /// Serves a WebSocket to which the client of a polling session may move. Polling goes on where it
 /// does not, `within` this time.
 pub(super) async fn probe(
-    upgraded: UpgradeFut,
+    upgrading: Upgrading,
     handle: Arc<Handle>,
     framing: Arc<WebSocketFraming>,
     max_message: usize,
     within: Duration,
 ) {
-    let upgraded = match upgraded.await {
-        Ok(socket) => socket.into_inner().into_inner(),
-        Err(error) => {
-            debug!(%error, "the connection went away during the handshake");
-            return;
-        }
+    let Some(socket) = upgrading.socket().await else {
+        return;
     };
     let probing = Probing {
         handle,
         max_message,
         until: Instant::now() + within,
     };
-    match bare_tcp(upgraded) {
-        Ok((mut stream, early)) => {
-            if let Err(error) = stream.set_nodelay(true) {
-                debug!(%error, "TCP_NODELAY");
-            }
+    match socket {
+        Socket::Tcp(mut stream, early) => {
             if let Some((engine, early)) = probing.run(&mut stream, early, framing).await {
                 let socket = WebSocket::new(stream, &early, max_message);
                 tokio::spawn(socket.serve_lent_to(engine));
             }
         }
-        Err(upgraded) => {
-            let mut stream = TokioIo::new(upgraded);
+        Socket::Stream(mut stream, lifeline) => {
             if let Some((engine, early)) = probing.run(&mut stream, Bytes::new(), framing).await {
                 let socket = WebSocket::new(stream, &early, max_message);
-                tokio::spawn(socket.serve_to(engine));
+                Box::pin(socket.serve_to(engine)).await;
             }
+            drop(lifeline);
         }
     }
 }

@@ -19,7 +19,7 @@ use tracing::trace;
 
 use self::frame::{DataOpcode, Decoder, Message, close_frame, header, pong_frame};
 use self::tcp::serve_tcp;
-pub(crate) use self::upgrade::{bare_tcp, is_upgrade, upgrade};
+pub(crate) use self::upgrade::{Handshake, Socket, Upgrading, is_upgrade, upgrade};
 
 /// Bytes read at once, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 16 << 10;

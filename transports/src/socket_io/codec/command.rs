@@ -23,7 +23,11 @@ struct Auth {
 #[serde(untagged)]
 enum Channel {
     Name(String),
-    Object { channel: String },
+    Object {
+        channel: String,
+        #[serde(default)]
+        follow: bool,
+    },
 }
 
 #[derive(Deserialize)]
@@ -87,10 +91,11 @@ pub(super) fn pong() -> Request {
 /// The command of an event.
 pub(super) fn event(ack: Option<u32>, name: &str, arguments: &[&RawValue]) -> Request {
     let command = match name {
-        "join_channel" => channel(name, arguments).map(|channel| {
+        "join_channel" => one_channel(name, arguments).map(|(channel, follow)| {
             Command::Subscribe(Subscribe {
                 channel,
                 recover: None,
+                follow,
             })
         }),
         "leave_channel" => channel(name, arguments).map(|channel| Command::Unsubscribe { channel }),
@@ -137,9 +142,15 @@ fn only<'a>(name: &str, arguments: &[&'a RawValue]) -> Result<&'a RawValue, Erro
 }
 
 fn channel(name: &str, arguments: &[&RawValue]) -> Result<String, Error> {
+    one_channel(name, arguments).map(|(channel, _)| channel)
+}
+
+/// A channel, and whether the client wants to be told who joins and leaves.
+fn one_channel(name: &str, arguments: &[&RawValue]) -> Result<(String, bool), Error> {
     let argument = only(name, arguments)?;
     match serde_json::from_str(argument.get()) {
-        Ok(Channel::Name(channel) | Channel::Object { channel }) => Ok(channel),
+        Ok(Channel::Name(channel)) => Ok((channel, false)),
+        Ok(Channel::Object { channel, follow }) => Ok((channel, follow)),
         Err(_) => Err(invalid(format!(
             "{name} takes a channel's name, or an object with `channel`"
         ))),

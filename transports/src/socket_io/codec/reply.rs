@@ -1,5 +1,6 @@
 //! Replies as packets.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -111,6 +112,13 @@ impl SocketIo {
                         packet,
                         format_args!(r#"],"epoch":"{}","offset":{}"#, top.epoch, top.offset),
                     );
+                }
+                Reply::Presence { members } => {
+                    packet.extend_from_slice(br#","clients":"#);
+                    write_json(packet, members);
+                    let users = members.iter().map(|member| &member.user);
+                    let users = users.collect::<HashSet<_>>().len();
+                    write(packet, format_args!(r#","users":{users}"#));
                 }
                 Reply::Refreshed { ttl: Some(seconds) } => {
                     write(packet, format_args!(r#","expires":{seconds}"#));
