@@ -178,11 +178,13 @@ impl Outbox {
     }
 
     /// Changes the form. Queued flushes take the frame of the new one, other frames become what
-    /// `reframe` makes of them.
+    /// `reframe` makes of them. The batch that was taken last counts as written.
     pub(crate) fn reframe(&self, form: Arc<WireForm>, reframe: impl Fn(&[u8]) -> Bytes) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         state.form = form;
+        state.bytes -= std::mem::take(&mut state.batch_bytes);
+        state.live -= std::mem::take(&mut state.batch_live);
         for chunk in state.queue.iter_mut().chain(&mut state.held) {
             if chunk.frame.is_empty() {
                 continue;
@@ -197,6 +199,7 @@ impl Outbox {
             }
             chunk.frame = frame;
         }
+        state.tell_room();
     }
 
     /// Adds a channel to the cursor, or moves it to where the client begins to read.
@@ -298,6 +301,18 @@ impl Outbox {
     pub(crate) fn push_control(&self, frame: Bytes) {
         let mut state = self.state.lock();
         if state.closing.is_none() {
+            state.bytes += frame.len();
+            state.queue.push_back(Chunk::control(frame));
+        }
+    }
+
+    /// Queues the dialect's ping, if it has one. The caller writes it afterwards.
+    pub(crate) fn push_ping(&self) {
+        let mut state = self.state.lock();
+        // Made under the lock, so that none comes in the old form after a change.
+        if state.closing.is_none()
+            && let Some(frame) = state.form.ping()
+        {
             state.bytes += frame.len();
             state.queue.push_back(Chunk::control(frame));
         }
