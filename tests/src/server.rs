@@ -134,10 +134,11 @@ impl Launch {
                 server.stderr()
             );
             let stdout = server.stdout();
-            let line = stdout
+            let url = stdout
                 .lines()
-                .find_map(|line| line.strip_prefix("listening on http://"));
-            line.map(|address| address.parse().expect("an address and a port"))
+                .find_map(|line| line.strip_prefix("listening on "));
+            let address = url.and_then(|url| Some(url.split_once("://")?.1));
+            address.map(|address| address.parse().expect("an address and a port"))
         })
         .await;
         server.http = Http::new(server.address);

@@ -71,6 +71,8 @@ pub(crate) struct Protocols {
     head: u32,
     handshake: Duration,
     idle: Duration,
+    ping: Duration,
+    pong: Duration,
 }
 
 impl Protocols {
@@ -87,6 +89,8 @@ impl Protocols {
             head: u32::try_from(limits.head).unwrap_or(u32::MAX),
             handshake: limits.handshake,
             idle: IDLE,
+            ping: PING_EVERY,
+            pong: PONG_WITHIN,
         }
     }
 
@@ -183,8 +187,8 @@ impl Protocols {
             .max_header_list_size(self.head)
             .max_concurrent_streams(STREAMS)
             .max_send_buf_size(SEND_BUFFER)
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PONG_WITHIN)
+            .keep_alive_interval(self.ping)
+            .keep_alive_timeout(self.pong)
             .enable_connect_protocol();
         let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), answering));
         let served = tokio::select! {
@@ -300,3 +304,6 @@ impl Drop for UnderWay {
         self.0.under_way.send_modify(|count| *count -= 1);
     }
 }
+
+#[cfg(test)]
+mod tests;
