@@ -127,6 +127,7 @@ impl Session {
         let form = self.connection.outbox.form();
         let mut apart = Vec::new();
         let mut visit = |subscribed: &mut Subscribed| {
+            self.count_recovery(subscribed);
             self.connection
                 .transport
                 .recovered(&subscribed.publications);

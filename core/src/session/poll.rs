@@ -87,6 +87,7 @@ impl Session {
             Some(since) => self.recover(channel, &since, flushed, MOST).await?,
             None => self.begin(channel, flushed).await?,
         };
+        self.count_recovery(&subscribed);
         if subscribed.was_recovering {
             polled.recovered &= subscribed.recovered;
         }
