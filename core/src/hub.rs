@@ -178,7 +178,7 @@ impl Hub {
     /// Whether somebody listens to the channel, so that a broker delivers it here already.
     pub(crate) fn is_listened_to(&self, name: &Name) -> bool {
         let channel = self.shard(name).lock().get(name).cloned();
-        channel.is_some_and(|channel| channel.subscribers() > 0)
+        channel.is_some_and(|channel| channel.is_listened_to())
     }
 
     /// Subscribes a connection. Flushes that begin from now on reach it; the returned position says

@@ -158,7 +158,11 @@ impl Channel {
     /// them that is not subscribed meanwhile.
     pub(crate) fn keep_for_polls(&self, recent: Duration) -> Result<(), Removed> {
         let mut state = self.state.lock();
-        state.polled = Some((Instant::now() + recent, recent));
+        let now = Instant::now();
+        // What was promised to one client is not shortened by the next.
+        let promised = state.polled.filter(|(until, _)| *until > now);
+        let (until, longest) = promised.unwrap_or((now, Duration::ZERO));
+        state.polled = Some((until.max(now + recent), longest.max(recent)));
         if state.removed { Err(Removed) } else { Ok(()) }
     }
 
@@ -381,6 +385,15 @@ impl Channel {
 
     pub(crate) fn subscribers(&self) -> usize {
         self.state.lock().subscribers
+    }
+
+    /// Whether somebody is subscribed, or will be back to poll.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        let state = self.state.lock();
+        let polled = state
+            .polled
+            .is_some_and(|(until, _)| until > Instant::now());
+        state.subscribers > 0 || polled
     }
 
     /// The newest position that subscribers have been shown.
