@@ -48,6 +48,8 @@ mod presence;
 mod recovery;
 mod session;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 mod wire;
 
