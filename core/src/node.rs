@@ -45,6 +45,7 @@ pub struct Node(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    id: String,
     hub: Arc<Hub>,
     broker: Arc<dyn Broker>,
     authenticator: Arc<dyn Authenticator>,
@@ -321,10 +322,10 @@ impl Node {
     /// Ends a user's connections to this node, and says how many there were.
     pub fn disconnect_user(&self, user: &str, disconnect: &Disconnect) -> usize {
         let connections = self.0.hub.directory.of_user(user);
-        for connection in &connections {
-            connection.outbox.close(disconnect.clone());
-        }
-        connections.len()
+        let ended = connections
+            .iter()
+            .filter(|connection| connection.outbox.close(disconnect.clone()));
+        ended.count()
     }
 
     /// Authenticated connections to this node.
@@ -361,6 +362,12 @@ impl Node {
     #[must_use]
     pub fn guarantees(&self) -> Guarantees {
         self.0.broker.guarantees()
+    }
+
+    /// The node's id: random, and another one each time it is started.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
     }
 
     /// The node's numbers.

@@ -53,6 +53,9 @@ pub struct Opening {
     pub channels: Vec<Channel>,
     /// Whether the user's own channel, `user.{id}`, is one of them.
     pub own_channel: bool,
+    /// By what the client's other requests name this session, where its commands do not come the
+    /// way the frames go. Whoever knows it can speak for the client.
+    pub session: Option<String>,
 }
 
 /// One connection of a client. Owned by the transport that carries it; dropping it ends the
@@ -73,6 +76,7 @@ struct Welcome {
     identity: Option<Identity>,
     channels: Vec<Channel>,
     own_channel: bool,
+    session: Option<String>,
 }
 
 impl Session {
@@ -108,6 +112,7 @@ impl Session {
             identity: opening.identity,
             channels: opening.channels,
             own_channel: opening.own_channel,
+            session: opening.session,
         }));
         Self {
             node,
@@ -158,7 +163,7 @@ impl Session {
             metrics::connection_rejected("connection_limit");
             return Err(Disconnect::CONNECTION_LIMIT);
         }
-        let transport = self.connection.transport;
+        let transport = &self.connection.transport;
         transport.connections.increment(1.0);
         transport.opened.increment(1);
         self.set_identity(identity);

@@ -11,23 +11,38 @@ use fanfare::codec::centrifuge::Centrifuge;
 use fanfare::{Action, Error, ErrorKind, Identity, Node, Opening, metrics};
 use http::{HeaderValue, Method, Request, Response, header};
 
-use crate::Body;
+use crate::cors::{Cors, connects};
+use crate::emulation::{Emulation, Stream};
 use crate::health::Health;
 use crate::origin::AllowedOrigins;
 use crate::publish::publish;
 use crate::refusal::{refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
+use crate::server_api::Endpoint;
 use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
+use crate::{Body, long_poll, sse};
 
-/// Serves a node over HTTP. Cloning costs a reference count.
+/// Serves a node over HTTP/1.1 and HTTP/2. Cloning costs a reference count.
 ///
 /// | request | answer |
 /// |---|---|
-/// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=` |
-/// | `POST /publish` | publishes envelopes, with the API key |
+/// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=`. Over HTTP/2 `CONNECT /ws` with `:protocol` `websocket` (RFC 8441) |
+/// | `GET /sse` | the stream of an EventSource; `?channel=`, and `Last-Event-ID`, `?cursor=` or `?since=` |
+/// | `GET /poll` | what stands behind a cursor, or comes within `?wait=`; the rest as for `/sse` |
+/// | `POST /connection/http_stream`, `GET /connection/sse`, `POST /emulation` | the Centrifuge protocol without WebSockets |
+/// | `POST /publish` | publishes envelopes, with the API key as the next five |
+/// | `GET /channels` | the channels that are listened to, and by how many |
+/// | `GET /channels/{channel}/presence` | who is subscribed, where the channel's policy keeps that |
+/// | `GET /channels/{channel}/history` | what a channel remembers; `?limit=`, `?cursor=` |
+/// | `GET /users/{id}/connections` | a user's connections |
+/// | `POST /users/{id}/disconnect` | ends them |
 /// | `GET /health`, `GET /ready` | probes |
 /// | `GET /metrics` | what [`ServiceBuilder::metrics`] renders |
 /// | `GET /` | the page of [`ServiceBuilder::page`] |
+///
+/// Pages of the server's own origin and of those allowed with [`ServiceBuilder::allow_origin`] may
+/// connect, and read the answers on the paths of clients and of `/health` (CORS, also for requests
+/// that need a preflight). Pages of other origins get 403 where a client connects.
 #[derive(Clone, Debug)]
 pub struct Service(Arc<Inner>);
 
@@ -41,6 +56,7 @@ struct Inner {
     health: Health,
     codec: Arc<Centrifuge>,
     framing: Arc<WebSocketFraming>,
+    emulation: Emulation,
 }
 
 /// Chooses what a [`Service`] offers besides the WebSocket and the probes.
@@ -101,6 +117,7 @@ impl Service {
             health: Health::default(),
             codec: Arc::new(Centrifuge),
             framing: Arc::new(WebSocketFraming),
+            emulation: Emulation::default(),
         })
     }
 
@@ -127,10 +144,18 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let inner = self.0.clone();
         Box::pin(async move {
-            Ok(inner
-                .answer(request)
-                .await
-                .unwrap_or_else(|error| refusal(&error)))
+            let cors = Cors::of(&request, &inner.origins);
+            let mut response = match cors.as_ref().and_then(Cors::preflight) {
+                Some(preflight) => preflight,
+                None => inner
+                    .answer(request)
+                    .await
+                    .unwrap_or_else(|error| refusal(&error)),
+            };
+            if let Some(cors) = cors {
+                cors.mark(response.headers_mut());
+            }
+            Ok(response)
         })
     }
 }
@@ -146,8 +171,26 @@ impl Inner {
             &Method::HEAD => &Method::GET,
             method => method,
         };
-        match (method, request.uri().path()) {
-            (&Method::GET, "/ws") => self.websocket(request).await,
+        let path = request.uri().path();
+        if connects(path) && !self.origins.allow(request.uri(), request.headers()) {
+            metrics::connection_rejected("origin");
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                "this origin may not connect",
+            ));
+        }
+        match (method, path) {
+            // CONNECT: of HTTP/2.
+            (&Method::GET | &Method::CONNECT, "/ws") => self.websocket(request).await,
+            (&Method::GET, "/sse") => sse::answer(&self.node, &request.into_parts().0).await,
+            (&Method::GET, "/poll") => long_poll::answer(&self.node, &request.into_parts().0).await,
+            (&Method::POST, "/connection/http_stream") => self.emulate(Stream::Http, request).await,
+            (&Method::GET, "/connection/sse") => self.emulate(Stream::Events, request).await,
+            (&Method::POST, "/emulation") => {
+                self.emulation
+                    .receive(&self.node, request.into_body())
+                    .await
+            }
             (&Method::POST, "/publish") => {
                 self.check_api_key(&request)?;
                 publish(&self.node, request.into_body()).await
@@ -164,12 +207,52 @@ impl Inner {
                 Some(page) => Ok(text("text/html; charset=utf-8", page)),
                 None => Err(not_found()),
             },
-            (method, "/ws" | "/publish" | "/health" | "/ready" | "/metrics" | "/") => {
-                let message = format!("{method} is not for this path");
-                Err(Error::new(ErrorKind::BadRequest, message))
-            }
-            _ => Err(not_found()),
+            (
+                method,
+                "/ws"
+                | "/sse"
+                | "/poll"
+                | "/connection/http_stream"
+                | "/connection/sse"
+                | "/emulation"
+                | "/publish"
+                | "/health"
+                | "/ready"
+                | "/metrics"
+                | "/",
+            ) => Err(wrong_method(method)),
+            _ => self.server_api(request).await,
         }
+    }
+
+    async fn emulate<B>(&self, stream: Stream, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if request.method() == Method::HEAD {
+            return Ok(Response::new(Body::empty()));
+        }
+        let (parts, body) = request.into_parts();
+        self.emulation.open(&self.node, stream, &parts, body).await
+    }
+
+    async fn server_api<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let uri = request.uri().clone();
+        let endpoint = Endpoint::at(uri.path()).ok_or_else(not_found)?;
+        let method = match request.method() {
+            &Method::HEAD => &Method::GET,
+            method => method,
+        };
+        if *method != endpoint.method() {
+            return Err(wrong_method(method));
+        }
+        self.check_api_key(&request)?;
+        endpoint.answer(&self.node, request).await
     }
 
     fn check_api_key<B>(&self, request: &Request<B>) -> Result<(), Error> {
@@ -188,13 +271,6 @@ impl Inner {
     }
 
     async fn websocket<B>(&self, request: Request<B>) -> Result<Response<Body>, Error> {
-        if !self.origins.allow(request.uri(), request.headers()) {
-            metrics::connection_rejected("origin");
-            return Err(Error::new(
-                ErrorKind::PermissionDenied,
-                "this origin may not connect",
-            ));
-        }
         if !is_upgrade(&request) {
             metrics::connection_rejected("bad_request");
             return Err(no_handshake());
@@ -225,6 +301,7 @@ impl Inner {
                     identity,
                     channels,
                     own_channel: false,
+                    session: None,
                 })
                 .map_err(|disconnect| {
                     let kind = if disconnect == fanfare::Disconnect::SHUTDOWN {
@@ -267,7 +344,14 @@ fn text(kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
 fn no_handshake() -> Error {
     Error::new(
         ErrorKind::BadRequest,
-        "this path is for WebSocket handshakes (RFC 6455, version 13)",
+        "this path is for WebSocket handshakes (RFC 6455 or RFC 8441, version 13)",
+    )
+}
+
+fn wrong_method(method: &Method) -> Error {
+    Error::new(
+        ErrorKind::BadRequest,
+        format!("{method} is not for this path"),
     )
 }
 

@@ -22,7 +22,7 @@ use crate::sync::Mutex;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: Uuid,
-    pub(crate) transport: &'static Transport,
+    pub(crate) transport: Arc<Transport>,
     pub(crate) worker: usize,
     pub(crate) outbox: Outbox,
     pub(crate) timers: Timers,

@@ -222,6 +222,10 @@ impl Session {
 
     async fn handle_connect(&mut self, connect: Connect) -> Result<Reply, Refusal> {
         let positions = connect.positions.clone();
+        let session = self
+            .opening
+            .as_mut()
+            .and_then(|opening| opening.session.take());
         let channels = self.enter(connect).await?;
         let ttl = self.identity().and_then(|identity| identity.ttl());
         let mut subscriptions = Vec::with_capacity(channels.len());
@@ -246,6 +250,8 @@ impl Session {
             ttl,
             subscriptions,
             ping: self.connection.timers.ping_every,
+            session,
+            node: self.node.id().to_owned(),
         }))
     }
 

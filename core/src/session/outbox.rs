@@ -397,9 +397,9 @@ impl Outbox {
     }
 
     /// Ends the connection after what is queued, or at once where that cannot arrive. The first
-    /// call decides.
-    pub(crate) fn close(&self, disconnect: Disconnect) {
-        self.state.lock().close(disconnect);
+    /// call decides; whether this was it, is the result.
+    pub(crate) fn close(&self, disconnect: Disconnect) -> bool {
+        self.state.lock().close(disconnect)
     }
 
     /// Waits until less than the budget is queued, or the connection ends. Cancel safe.
@@ -450,9 +450,9 @@ impl State {
         }
     }
 
-    fn close(&mut self, disconnect: Disconnect) {
+    fn close(&mut self, disconnect: Disconnect) -> bool {
         if self.closing.is_some() {
-            return;
+            return false;
         }
         if disconnect.is_abrupt() {
             // What stands half on the wire must be finished, or the close frame would lie inside it.
@@ -470,6 +470,7 @@ impl State {
         self.closing = Some(disconnect);
         self.tell_room();
         self.wake();
+        true
     }
 
     /// Writes the cursor into the first chunks of the queue, which are about to leave.
@@ -481,18 +482,19 @@ impl State {
             };
             let channel = flush.channel();
             let publications = flush.publications();
+            // It has this channel alone, so what all such connections share is right for it.
+            let shared =
+                cursor.as_ref().is_some_and(|cursor| cursor.len() == 1) && !chunk.frame.is_empty();
             let frame = match cursor {
-                // It has this channel alone, so what all such connections share is right for it.
-                Some(cursor) if cursor.len() == 1 && !chunk.frame.is_empty() => {
-                    let newest = publications.iter().rev().find_map(|p| p.position());
-                    if let Some(position) = newest {
-                        cursor.advance(channel, position);
-                    }
-                    continue;
-                }
+                _ if shared => chunk.frame.clone(),
                 Some(cursor) => self.form.encode_for(cursor, channel, publications),
                 None => self.form.encode(channel, publications),
             };
+            // Also where the dialect writes its cursor elsewhere, and the frame did not move it.
+            let newest = publications.iter().rev().find_map(|p| p.position());
+            if let (Some(cursor), Some(position)) = (cursor, newest) {
+                cursor.advance(channel, position);
+            }
             self.bytes = self.bytes - chunk.frame.len() + frame.len();
             if chunk.live {
                 self.live = self.live - chunk.frame.len() + frame.len();

@@ -91,6 +91,7 @@ impl Client {
                 identity: None,
                 channels: Vec::new(),
                 own_channel: false,
+                session: None,
             })
             .unwrap();
         let outbound = session.outbound();
