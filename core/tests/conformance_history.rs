@@ -23,6 +23,15 @@ async fn memory_passes_on_one_thread() {
     check_all(async || Memory::default(), &Plan::default()).await;
 }
 
+#[cfg(feature = "disk")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn disk_passes() {
+    use fanfare::history::disk::Disk;
+    let folder = tempfile::tempdir().unwrap();
+    let open = async |place: u32| Disk::open(folder.path().join(place.to_string())).unwrap();
+    check_durable(open, &Plan::default()).await;
+}
+
 /// What a store does that it must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
