@@ -49,6 +49,8 @@ mod recovery;
 mod retry;
 mod session;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 mod wire;
 
