@@ -321,6 +321,33 @@ async fn a_closed_store_says_so() {
     assert_eq!(offsets(&without_tail(&folder), 0, 9, 9).await.1, [1, 2]);
 }
 
+#[tokio::test]
+async fn files_that_vanish_take_the_store_down() {
+    let folder = folder();
+    let store = Disk::open(&folder).unwrap();
+    append(&store, event("thread.1", "1"), &keep(9)).await;
+    fs::remove_dir_all(folder.path().join("keyspaces")).unwrap();
+    let payload = format!("\"{}\"", "x".repeat(60_000));
+    let mut written = 0;
+    loop {
+        let appended = store.append(event("thread.1", &payload), &keep(9_999));
+        if store.committed(appended.ticket).await.is_err() {
+            break;
+        }
+        written += payload.len();
+        assert!(written < 100 << 20, "the engine has not noticed");
+    }
+    assert!(!store.is_up());
+    let late = store.append(event("thread.1", "1"), &keep(9));
+    assert!(store.committed(late.ticket).await.is_err());
+    assert!(store.safe() < late.ticket);
+    // What is still in memory can be read, and nothing panics.
+    let top = store.top(&channel("thread.1")).offset;
+    let _ = store.read(&channel("thread.1"), 0, top, 9_999).await;
+    store.expire();
+    store.close().await;
+}
+
 #[test]
 fn a_folder_is_opened_once() {
     let folder = folder();
