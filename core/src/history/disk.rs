@@ -21,6 +21,8 @@ mod channels;
 mod clock;
 mod error;
 mod files;
+#[cfg(test)]
+mod model;
 mod queue;
 mod record;
 mod stored;
