@@ -279,6 +279,7 @@ pub(crate) fn opening(user: &str, channels: &[&str], codec: impl Codec) -> Openi
         identity: Some(Identity::new(user).unwrap()),
         channels: channels.iter().map(|c| Channel::new(c).unwrap()).collect(),
         own_channel: false,
+        session: None,
     }
 }
 
