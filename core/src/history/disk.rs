@@ -103,7 +103,7 @@ struct Shared {
 
 impl Disk {
     /// Opens the history in a folder, or begins one there. Reads what an end without close left in
-    /// the journal, which takes up to about a second.
+    /// the journal, which takes up to about a second, or two where the machine is busy.
     ///
     /// Blocks; starts a thread.
     ///
