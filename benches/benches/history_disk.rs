@@ -30,20 +30,29 @@ fn main() {
             fill(name, Path::new(folder), events.parse().expect("a count"));
         }
         ["open", name, folder] => open(name, Path::new(folder)),
-        _ if words.contains(&"--quick") => compare(Duration::from_millis(400), 100_000),
-        _ => compare(Duration::from_secs(2), 1_000_000),
+        _ if words.contains(&"--quick") => compare(3, Duration::from_millis(100), 100_000),
+        _ => compare(5, Duration::from_millis(500), 1_000_000),
     }
 }
 
-fn compare(span: Duration, events: u64) {
-    println!("                     events a commit   commits/s     events/s");
-    for name in engines::NAMES {
-        for group in GROUPS {
-            let (commits, elapsed) = append(name, group, span);
-            let commits_a_second = commits as f64 / elapsed.as_secs_f64();
+fn compare(rounds: usize, span: Duration, events: u64) {
+    println!(
+        "                     events a commit   commits/s     events/s   (median of {rounds})"
+    );
+    for group in GROUPS {
+        let mut rates = vec![Vec::new(); engines::NAMES.len()];
+        // In turns, so that what else the machine does falls on all of them.
+        for _ in 0..rounds {
+            for (name, rates) in engines::NAMES.iter().zip(&mut rates) {
+                rates.push(append(name, group, span));
+            }
+        }
+        for (name, rates) in engines::NAMES.iter().zip(&mut rates) {
+            rates.sort_by(f64::total_cmp);
+            let rate = rates[rounds / 2];
             println!(
-                "{name:20} {group:15} {commits_a_second:11.0} {:12.0}",
-                commits_a_second * group as f64
+                "{name:20} {group:15} {rate:11.0} {:12.0}",
+                rate * group as f64
             );
         }
     }
@@ -67,8 +76,8 @@ fn compare(span: Duration, events: u64) {
     }
 }
 
-/// Appends for a while; how many commits, and how long they took.
-fn append(name: &str, group: u64, span: Duration) -> (u64, Duration) {
+/// Appends for a while; how many commits a second.
+fn append(name: &str, group: u64, span: Duration) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let mut engine = engines::open(name, folder.path());
     let begun = Instant::now();
@@ -77,7 +86,7 @@ fn append(name: &str, group: u64, span: Duration) -> (u64, Duration) {
         engine.commit(commits * group, group);
         commits += 1;
     }
-    (commits, begun.elapsed())
+    commits as f64 / begun.elapsed().as_secs_f64()
 }
 
 /// Runs this program once more.
