@@ -423,15 +423,9 @@ impl Channel {
 impl State {
     /// Takes events that are about to be shown to subscribers.
     fn take(&mut self, max_bytes: usize, safe: u64) -> Box<[Arc<Publication>]> {
-        let publications = self.pending.take(max_bytes, safe);
-        if let Some(last) = publications
-            .iter()
-            .rev()
-            .find_map(|publication| publication.position())
-        {
-            self.flushed = last;
-        }
-        publications
+        let taken = self.pending.take(max_bytes, safe);
+        self.flushed = taken.position.unwrap_or(self.flushed);
+        taken.publications
     }
 
     /// Lets go of what waits where nobody is left to wait for it: whoever joins later reads it from

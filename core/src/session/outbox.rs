@@ -234,9 +234,16 @@ impl Outbox {
 
     /// A ping stands behind what has been queued so far. Gives what stood before the ping before it.
     pub(crate) fn pinged(&self) -> Option<(Channel, Position)> {
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        // What is held will stand behind the ping. Where no pong proves that the ping has arrived,
+        // what has not left yet may wait here for long.
+        let expects_pong = state.form.codec.expects_pong();
+        let all_left = state.queue.is_empty() && state.bytes == 0;
+        let proves = state.holds == 0 && (expects_pong || all_left);
         let own = state.own.as_mut()?;
-        let before = own.pinged.replace(own.queued)?;
+        let queued = proves.then_some(own.queued);
+        let before = std::mem::replace(&mut own.pinged, queued)?;
         Some((own.channel.clone(), before))
     }
 
@@ -501,7 +508,12 @@ impl State {
             let publications = flush.publications();
             let frame = match cursor {
                 // It has this channel alone, so what all such connections share is right for it.
-                Some(cursor) if cursor.len() == 1 && !chunk.frame.is_empty() => {
+                // What still waits of a channel that it has left is not.
+                Some(cursor)
+                    if cursor.len() == 1
+                        && cursor.position(channel).is_some()
+                        && !chunk.frame.is_empty() =>
+                {
                     let newest = publications.iter().rev().find_map(|p| p.position());
                     if let Some(position) = newest {
                         cursor.advance(channel, position);
