@@ -181,18 +181,24 @@ impl Outbox {
     }
 
     /// Changes the form. Queued flushes take the frame of the new one, other frames become what
-    /// `reframe` makes of them.
+    /// `reframe` makes of them; one that is half on the wire stays as it is.
     pub(crate) fn reframe(&self, form: Arc<WireForm>, reframe: impl Fn(&[u8]) -> Bytes) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
+        let untouchable = usize::from(state.written > 0);
+        let has_cursor = form.codec.has_cursor();
         state.form = form;
-        for chunk in state.queue.iter_mut().chain(&mut state.held) {
+        let whole = state.queue.iter_mut().skip(untouchable);
+        for chunk in whole.chain(&mut state.held) {
             if chunk.frame.is_empty() {
                 continue;
             }
             let frame = match &chunk.flush {
-                Some(flush) => flush.frame(&state.form).clone(),
-                None => reframe(&chunk.frame),
+                // A cursor that has been written into it is the connection's own.
+                Some(flush) if chunk.bare || flush.is_notice() || !has_cursor => {
+                    flush.frame(&state.form).clone()
+                }
+                _ => reframe(&chunk.frame),
             };
             state.bytes = state.bytes - chunk.frame.len() + frame.len();
             if chunk.live {
