@@ -154,6 +154,13 @@ impl Channel {
         }
     }
 
+    /// Stays for a while, even if nobody is subscribed: somebody is about to.
+    pub(crate) fn expect(&self) -> Result<(), Removed> {
+        let mut state = self.state.lock();
+        state.empty_since = Instant::now();
+        if state.removed { Err(Removed) } else { Ok(()) }
+    }
+
     /// Has at least the events of the last `recent` kept for as long: a client will come back for
     /// them that is not subscribed meanwhile.
     pub(crate) fn keep_for_polls(&self, recent: Duration) -> Result<(), Removed> {
