@@ -161,6 +161,16 @@ impl Hub {
         }
     }
 
+    /// Opens a channel that somebody is about to subscribe to, so that it is not swept meanwhile.
+    pub(crate) fn expect(&self, name: &Name) {
+        while self.get_or_open(name).expect().is_err() {}
+    }
+
+    /// Whether the channel is open.
+    pub(crate) fn is_open(&self, name: &Name) -> bool {
+        self.shard(name).lock().contains_key(name)
+    }
+
     /// See [`Channel::keep_for_polls`].
     pub(crate) fn keep_for_polls(&self, name: &Name, recent: Duration) {
         while self.get_or_open(name).keep_for_polls(recent).is_err() {}

@@ -407,6 +407,7 @@ impl Node {
         if self.0.hub.is_listened_to(channel) {
             return Ok(());
         }
+        self.0.hub.expect(channel);
         self.0
             .broker
             .subscribe(vec![channel.clone()])

@@ -231,7 +231,8 @@ impl Session {
             return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
         self.node.subscribe_broker(channel).await?;
-        let brought = self.resume.as_mut().and_then(|resume| resume.take(channel));
+        let resume = self.resume.as_deref();
+        let brought = resume.and_then(|resume| resume.position(channel));
         let since = since.cloned().or(brought.map(Since::from));
         let (subscription, flushed) = self.node.hub().join(channel, &self.connection, follow);
         self.connection.subscriptions.lock().push(subscription);
@@ -243,6 +244,10 @@ impl Session {
             Ok(subscribed) => {
                 let outbox = &self.connection.outbox;
                 outbox.set_position(channel, subscribed.position);
+                // Only now: whoever fails may try again from there.
+                if let Some(resume) = &mut self.resume {
+                    resume.take(channel);
+                }
                 if self.is_own(channel) {
                     outbox.follow_own(channel, flushed);
                 }

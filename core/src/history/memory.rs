@@ -15,6 +15,8 @@ use crate::channel::Channel;
 use crate::event::{Epoch, Event, Position, Publication};
 
 const SHARDS: usize = 64;
+/// 32 KiB of counters.
+const SLOTS: usize = 4_096;
 /// Twice as long as anybody is served from one.
 const RECEIPTS_STAY: Duration = Duration::from_secs(48 * 60 * 60);
 
@@ -24,9 +26,11 @@ const RECEIPTS_STAY: Duration = Duration::from_secs(48 * 60 * 60);
 pub struct Memory {
     shards: Box<[Mutex<HashMap<Channel, Ring>>]>,
     hasher: RandomState,
-    /// How often rings have been forgotten. Part of the epoch of channels without a ring, so that
-    /// one that was forgotten does not get its old epoch back.
-    forgotten: AtomicU64,
+    /// How often rings have been forgotten, by the hash of their channel. Part of the epoch of
+    /// channels without a ring, so that one that was forgotten does not get its old epoch back.
+    /// Many: each time all channels of the slot that have no ring change their epoch, and whoever
+    /// has a position there is not recovered.
+    forgotten: Box<[AtomicU64]>,
     receipts: DashMap<Channel, Receipt>,
 }
 
@@ -45,7 +49,7 @@ impl Default for Memory {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
-            forgotten: AtomicU64::new(0),
+            forgotten: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
             receipts: DashMap::new(),
         }
     }
@@ -58,10 +62,13 @@ impl Memory {
     }
 
     fn epoch_without_ring(&self, channel: &Channel) -> Epoch {
-        Epoch(
-            self.hasher
-                .hash_one((channel, self.forgotten.load(Ordering::Acquire))),
-        )
+        let forgotten = self.forgotten(channel).load(Ordering::Acquire);
+        Epoch(self.hasher.hash_one((channel, forgotten)))
+    }
+
+    fn forgotten(&self, channel: &Channel) -> &AtomicU64 {
+        let hash = self.hasher.hash_one(channel) as usize;
+        &self.forgotten[hash % SLOTS]
     }
 }
 
@@ -151,11 +158,11 @@ impl HistoryStore for Memory {
         self.receipts
             .retain(|_, receipt| receipt.at.elapsed().is_ok_and(|age| age < RECEIPTS_STAY));
         for shard in &self.shards {
-            lock(shard).retain(|_, ring| {
+            lock(shard).retain(|channel, ring| {
                 ring.expire(Instant::now());
                 let forgotten = ring.kept.is_empty() && ring.touched.elapsed() > 2 * ring.age;
                 if forgotten {
-                    self.forgotten.fetch_add(1, Ordering::Release);
+                    self.forgotten(channel).fetch_add(1, Ordering::Release);
                 }
                 !forgotten
             });

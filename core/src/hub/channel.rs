@@ -154,6 +154,13 @@ impl Channel {
         }
     }
 
+    /// Stays for a while, even if nobody is subscribed: somebody is about to.
+    pub(crate) fn expect(&self) -> Result<(), Removed> {
+        let mut state = self.state.lock();
+        state.empty_since = Instant::now();
+        if state.removed { Err(Removed) } else { Ok(()) }
+    }
+
     /// Has at least the events of the last `recent` kept for as long: a client will come back for
     /// them that is not subscribed meanwhile.
     pub(crate) fn keep_for_polls(&self, recent: Duration) -> Result<(), Removed> {
@@ -423,15 +430,9 @@ impl Channel {
 impl State {
     /// Takes events that are about to be shown to subscribers.
     fn take(&mut self, max_bytes: usize, safe: u64) -> Box<[Arc<Publication>]> {
-        let publications = self.pending.take(max_bytes, safe);
-        if let Some(last) = publications
-            .iter()
-            .rev()
-            .find_map(|publication| publication.position())
-        {
-            self.flushed = last;
-        }
-        publications
+        let taken = self.pending.take(max_bytes, safe);
+        self.flushed = taken.position.unwrap_or(self.flushed);
+        taken.publications
     }
 
     /// Lets go of what waits where nobody is left to wait for it: whoever joins later reads it from

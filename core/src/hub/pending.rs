@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Linger;
-use crate::event::{Priority, Publication};
+use crate::event::{Position, Priority, Publication};
 use crate::history::Appended;
 
 /// Waiting events in order, the moment by which they must go, and their weight.
@@ -30,8 +30,18 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 struct Slot {
     publication: Option<Arc<Publication>>,
-    /// When history has it for good; see [`Appended`].
+    /// The newest position up to here, that of conflated events included: history has them.
+    position: Option<Position>,
+    /// When history has for good what stands up to here; see [`Appended`].
     ticket: u64,
+}
+
+/// Events that leave.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) publications: Box<[Arc<Publication>]>,
+    /// The newest position that has left.
+    pub(crate) position: Option<Position>,
 }
 
 impl Pending {
@@ -51,9 +61,13 @@ impl Pending {
                 conflated = true;
             }
         }
+        let last = self.slots.back();
         self.slots.push_back(Slot {
+            position: publication
+                .position()
+                .or_else(|| last.and_then(|last| last.position)),
+            ticket: last.map_or(ticket, |last| ticket.max(last.ticket)),
             publication: Some(publication),
-            ticket,
         });
         if self.holes > 32 && self.holes > self.slots.len() / 2 {
             self.close_holes();
@@ -86,9 +100,10 @@ impl Pending {
 
     /// Takes events from the front, in order, up to `max_bytes` but at least one, as far as history
     /// has them for good (`safe`). What is left stays due.
-    pub(crate) fn take(&mut self, max_bytes: usize, safe: u64) -> Box<[Arc<Publication>]> {
+    pub(crate) fn take(&mut self, max_bytes: usize, safe: u64) -> Taken {
         let mut taken = Vec::with_capacity(self.slots.len().min(1024));
         let mut bytes = 0;
+        let mut position = None;
         while let Some(slot) = self.slots.front() {
             let weight = slot
                 .publication
@@ -98,6 +113,7 @@ impl Pending {
                 break;
             }
             bytes += weight;
+            position = slot.position;
             self.gone += 1;
             match self.slots.pop_front().and_then(|slot| slot.publication) {
                 Some(publication) => taken.push(publication),
@@ -114,7 +130,10 @@ impl Pending {
             let gone = self.gone;
             self.keys.retain(|_, place| *place >= gone);
         }
-        taken.into()
+        Taken {
+            publications: taken.into(),
+            position,
+        }
     }
 
     /// The moment by which the events must go; none if there are none.
@@ -154,6 +173,7 @@ mod tests {
 
     use super::*;
     use crate::channel::Channel;
+    use crate::event::Epoch;
     use crate::event::Event;
 
     fn publication(name: &str, key: Option<&str>) -> Appended {
@@ -209,10 +229,31 @@ mod tests {
             };
             pending.push(appended, Instant::now());
         }
-        assert_eq!(pending.take(usize::MAX, 0).len(), 0);
-        assert_eq!(pending.take(usize::MAX, 2).len(), 2);
+        assert_eq!(pending.take(usize::MAX, 0).publications.len(), 0);
+        assert_eq!(pending.take(usize::MAX, 2).publications.len(), 2);
         assert_eq!(pending.first_ticket(), Some(3));
         assert!(pending.due().is_some());
+    }
+
+    #[test]
+    fn what_an_ephemeral_event_conflates_still_counts_as_gone() {
+        let position = Position {
+            epoch: Epoch::new(1),
+            offset: 7,
+        };
+        let mut pending = Pending::default();
+        for known in (0..100).map(|at| (at == 0).then_some(position)) {
+            let event = publication("e", Some("key")).publication.event().clone();
+            let appended = Appended {
+                publication: Arc::new(Publication::new(event, known)),
+                ticket: u64::from(known.is_some()),
+            };
+            pending.push(appended, Instant::now());
+        }
+        assert_eq!(pending.take(usize::MAX, 0).position, None);
+        let taken = pending.take(usize::MAX, 1);
+        assert_eq!(taken.publications.len(), 1);
+        assert_eq!(taken.position, Some(position));
     }
 
     proptest! {
@@ -238,7 +279,7 @@ mod tests {
                         model_due = Some(model_due.map_or(due, |earlier| earlier.min(due)));
                     }
                     Step::Take { events } => {
-                        let taken = names(&pending.take(events * weight, 0));
+                        let taken = names(&pending.take(events * weight, 0).publications);
                         let expected = model.drain(..events.min(model.len())).map(|(name, _)| name).collect::<Vec<_>>();
                         prop_assert_eq!(taken, expected);
                         if model.is_empty() {

@@ -121,11 +121,19 @@ impl Inner {
             .sum::<usize>();
         shared.metrics.outbox_bytes.set(waiting as f64);
         self.hub.announce_leaves();
-        let empty = self.hub.sweep();
-        if !empty.is_empty()
-            && let Err(error) = self.broker.unsubscribe(empty).await
-        {
+        let mut swept = self.hub.sweep();
+        if swept.is_empty() {
+            return;
+        }
+        if let Err(error) = self.broker.unsubscribe(swept.clone()).await {
             warn!(%error, "could not unsubscribe from empty channels");
+        }
+        // Who came meanwhile may have subscribed before this came to the broker.
+        swept.retain(|name| self.hub.is_open(name));
+        if !swept.is_empty()
+            && let Err(error) = self.broker.subscribe(swept).await
+        {
+            warn!(%error, "could not subscribe to channels that are wanted again");
         }
     }
 }

@@ -181,20 +181,27 @@ impl Outbox {
     }
 
     /// Changes the form. Queued flushes take the frame of the new one, other frames become what
-    /// `reframe` makes of them. The batch that was taken last counts as written.
+    /// `reframe` makes of them; one that is half on the wire stays as it is. The batch that was taken
+    /// last counts as written.
     pub(crate) fn reframe(&self, form: Arc<WireForm>, reframe: impl Fn(&[u8]) -> Bytes) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
+        let untouchable = usize::from(state.written > 0);
+        let has_cursor = form.codec.has_cursor();
         state.form = form;
         state.bytes -= std::mem::take(&mut state.batch_bytes);
         state.live -= std::mem::take(&mut state.batch_live);
-        for chunk in state.queue.iter_mut().chain(&mut state.held) {
+        let whole = state.queue.iter_mut().skip(untouchable);
+        for chunk in whole.chain(&mut state.held) {
             if chunk.frame.is_empty() {
                 continue;
             }
             let frame = match &chunk.flush {
-                Some(flush) => flush.frame(&state.form).clone(),
-                None => reframe(&chunk.frame),
+                // A cursor that has been written into it is the connection's own.
+                Some(flush) if chunk.bare || flush.is_notice() || !has_cursor => {
+                    flush.frame(&state.form).clone()
+                }
+                _ => reframe(&chunk.frame),
             };
             state.bytes = state.bytes - chunk.frame.len() + frame.len();
             if chunk.live {
@@ -237,9 +244,16 @@ impl Outbox {
 
     /// A ping stands behind what has been queued so far. Gives what stood before the ping before it.
     pub(crate) fn pinged(&self) -> Option<(Channel, Position)> {
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        // What is held will stand behind the ping. Where no pong proves that the ping has arrived,
+        // what has not left yet may wait here for long.
+        let expects_pong = state.form.codec.expects_pong();
+        let all_left = state.queue.is_empty() && state.bytes == 0;
+        let proves = state.holds == 0 && (expects_pong || all_left);
         let own = state.own.as_mut()?;
-        let before = own.pinged.replace(own.queued)?;
+        let queued = proves.then_some(own.queued);
+        let before = std::mem::replace(&mut own.pinged, queued)?;
         Some((own.channel.clone(), before))
     }
 
@@ -515,9 +529,12 @@ impl State {
             };
             let channel = flush.channel();
             let publications = flush.publications();
-            // It has this channel alone, so what all such connections share is right for it.
-            let shared =
-                cursor.as_ref().is_some_and(|cursor| cursor.len() == 1) && !chunk.frame.is_empty();
+            // It has this channel alone, so what all such connections share is right for it. What still
+            // waits of a channel that it has left is not.
+            let shared = !chunk.frame.is_empty()
+                && cursor
+                    .as_ref()
+                    .is_some_and(|cursor| cursor.len() == 1 && cursor.position(channel).is_some());
             let frame = match cursor {
                 _ if shared => chunk.frame.clone(),
                 Some(cursor) => self.form.encode_for(cursor, channel, publications),

@@ -1,5 +1,8 @@
 #![cfg(not(loom))]
 
+mod cursors;
+mod reframing;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 
