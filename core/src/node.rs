@@ -94,7 +94,7 @@ impl Node {
     pub async fn publish(&self, event: Event) -> Result<Published, Error> {
         let _publishing = Publishing::enter(&self.0)?;
         self.check(&event)?;
-        self.0.hub.room(event.channel()).await;
+        self.room(&event).await?;
         self.hand_over(event).await
     }
 
@@ -111,7 +111,7 @@ impl Node {
         // in groups commits them as one.
         let mut under_way = Vec::with_capacity(events.len());
         for event in events {
-            self.0.hub.room(event.channel()).await;
+            self.room(&event).await?;
             under_way.push(self.hand_over(event));
         }
         let mut published = Vec::with_capacity(under_way.len());
@@ -128,10 +128,23 @@ impl Node {
         }
     }
 
-    fn check(&self, event: &Event) -> Result<(), Error> {
-        if !self.history_is_up() {
-            return Err(history_has_failed());
+    /// Waits while the event's channel has too much waiting.
+    async fn room(&self, event: &Event) -> Result<(), Error> {
+        self.0.hub.room(event.channel()).await;
+        // It may have failed while the channel waited for it.
+        self.check_history()
+    }
+
+    fn check_history(&self) -> Result<(), Error> {
+        if self.history_is_up() {
+            Ok(())
+        } else {
+            Err(history_has_failed())
         }
+    }
+
+    fn check(&self, event: &Event) -> Result<(), Error> {
+        self.check_history()?;
         let most = self.config().limits.envelope + FILLED_IN;
         if event.payload().len() > most {
             return Err(Error::new(

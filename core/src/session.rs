@@ -142,8 +142,9 @@ impl Session {
 
     /// Changes how messages lie on the wire from here on, where a connection moves to another kind
     /// of socket. Events that wait are framed anew; of other frames that wait, `reframe` is given
-    /// the bytes of the old framing and makes those of the new.
-    pub fn reframe(&self, framing: Arc<dyn Framing>, reframe: impl Fn(&[u8]) -> Bytes) {
+    /// the bytes of the old framing and makes those of the new. The batch that was taken last counts
+    /// as written.
+    pub fn reframe(&mut self, framing: Arc<dyn Framing>, reframe: impl Fn(&[u8]) -> Bytes) {
         let codec = self.connection.outbox.form().codec.clone();
         let form = self.node.wire_form(codec, framing);
         self.connection.outbox.reframe(form, reframe);
@@ -235,11 +236,7 @@ impl Session {
         let (subscription, flushed) = self.node.hub().join(channel, &self.connection, follow);
         self.connection.subscriptions.lock().push(subscription);
         let subscribed = match since {
-            Some(since) => {
-                let subscribed = self.recover(channel, &since, flushed, usize::MAX).await;
-                self.count_recovery(&subscribed);
-                subscribed
-            }
+            Some(since) => self.recover(channel, &since, flushed, usize::MAX).await,
             None => self.begin(channel, flushed).await,
         };
         match &subscribed {
@@ -296,14 +293,13 @@ impl Session {
         })
     }
 
-    fn count_recovery(&self, subscribed: &Result<Subscribed, Error>) {
+    /// Counts what a client that says where it stands is told.
+    fn count_recovery(&self, subscribed: &Subscribed) {
         let metrics = &self.node.hub().shared.metrics;
-        match subscribed {
-            Ok(Subscribed {
-                recovered: true, ..
-            }) => metrics.recovered.increment(1),
-            Ok(_) => metrics.not_recovered.increment(1),
-            Err(_) => {}
+        match (subscribed.was_recovering, subscribed.recovered) {
+            (false, _) => {}
+            (true, true) => metrics.recovered.increment(1),
+            (true, false) => metrics.not_recovered.increment(1),
         }
     }
 

@@ -25,6 +25,7 @@ mod request;
 mod server;
 mod server_api;
 mod service;
+pub mod socket_io;
 mod sse;
 mod subscriber;
 mod tls;

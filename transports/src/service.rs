@@ -16,9 +16,10 @@ use crate::emulation::{Emulation, Stream};
 use crate::health::Health;
 use crate::origin::AllowedOrigins;
 use crate::publish::publish;
-use crate::refusal::{refusal, unauthenticated};
+use crate::refusal::{not_opened, refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
 use crate::server_api::Endpoint;
+use crate::socket_io::{Arguments, SocketIoService};
 use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
 use crate::{Body, long_poll, sse};
 
@@ -30,6 +31,7 @@ use crate::{Body, long_poll, sse};
 /// | `GET /sse` | the stream of an EventSource; `?channel=`, and `Last-Event-ID`, `?cursor=` or `?since=` |
 /// | `GET /poll` | what stands behind a cursor, or comes within `?wait=`; the rest as for `/sse` |
 /// | `POST /connection/http_stream`, `GET /connection/sse`, `POST /emulation` | the Centrifuge protocol without WebSockets |
+/// | `GET, POST /socket.io/` | Socket.IO clients, on the WebSocket, by polling, or from one to the other; `?token=`, `?channel=` |
 /// | `POST /publish` | publishes envelopes, with the API key as the next five |
 /// | `GET /channels` | the channels that are listened to, and by how many |
 /// | `GET /channels/{channel}/presence` | who is subscribed, where the channel's policy keeps that |
@@ -53,7 +55,8 @@ struct Inner {
     origins: AllowedOrigins,
     page: Option<&'static str>,
     metrics: Option<Metrics>,
-    health: Health,
+    health: Arc<Health>,
+    socket_io: SocketIoService,
     codec: Arc<Centrifuge>,
     framing: Arc<WebSocketFraming>,
     emulation: Emulation,
@@ -98,6 +101,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// What an event brings to Socket.IO clients; the whole envelope, unless this says otherwise.
+    pub fn socket_io(mut self, arguments: Arguments) -> Self {
+        let Inner { node, health, .. } = &self.0;
+        self.0.socket_io = SocketIoService::new(node.clone(), health.clone(), arguments);
+        self
+    }
+
     /// The service.
     #[must_use]
     pub fn build(self) -> Service {
@@ -108,13 +118,16 @@ impl ServiceBuilder {
 impl Service {
     /// A service for a node, with probes and the WebSocket.
     pub fn builder(node: Node) -> ServiceBuilder {
+        let health = Arc::<Health>::default();
+        let socket_io = SocketIoService::new(node.clone(), health.clone(), Arguments::default());
         ServiceBuilder(Inner {
             node,
             api_key: None,
             origins: AllowedOrigins::default(),
             page: None,
             metrics: None,
-            health: Health::default(),
+            health,
+            socket_io,
             codec: Arc::new(Centrifuge),
             framing: Arc::new(WebSocketFraming),
             emulation: Emulation::default(),
@@ -166,6 +179,10 @@ impl Inner {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        if request.uri().path() == "/socket.io/" {
+            let is_allowed = self.origins.allow(request.uri(), request.headers());
+            return self.socket_io.answer(request, is_allowed).await;
+        }
         let method = match request.method() {
             // The server leaves out the body.
             &Method::HEAD => &Method::GET,
@@ -303,15 +320,7 @@ impl Inner {
                     own_channel: false,
                     session: None,
                 })
-                .map_err(|disconnect| {
-                    let kind = if disconnect == fanfare::Disconnect::SHUTDOWN {
-                        ErrorKind::Unavailable
-                    } else {
-                        ErrorKind::LimitExceeded
-                    };
-                    Error::new(kind, disconnect.reason().to_owned())
-                        .retry_after(std::time::Duration::from_secs(5))
-                })
+                .map_err(|disconnect| not_opened(&disconnect))
         };
         upgrade(&mut request, self.node.config().limits.message, open)
             .unwrap_or_else(|| Err(no_handshake()))

@@ -1,10 +1,16 @@
-//! The engines that were compared, driven directly and as the store would drive them: a batch of
-//! events and the heads of their channels, one sync, nothing else.
+//! The engines that were compared, driven directly and as the store drives one of them: a batch of
+//! events and the heads of their channels, one sync, nothing else. And the store.
 
 use std::path::{Path, PathBuf};
 
+use fanfare::history::Retention;
+use fanfare::history::disk::Disk;
+use fanfare::{Channel, Event, HistoryStore};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::events;
 
 /// Channels that events go to in turn.
 pub(crate) const CHANNELS: u64 = 100;
@@ -21,8 +27,14 @@ pub(crate) trait Engine {
     fn heads(&self) -> usize;
 }
 
-/// The engines by name.
-pub(crate) const NAMES: [&str; 3] = ["fjall", "redb", "redb, quick repair"];
+/// The engines by name, and the store.
+pub(crate) const NAMES: [&str; 5] = [
+    "fjall",
+    "redb",
+    "redb, quick repair",
+    "Disk",
+    "Disk, full channels",
+];
 
 /// Opens or creates.
 pub(crate) fn open(name: &str, folder: &Path) -> Box<dyn Engine> {
@@ -30,6 +42,8 @@ pub(crate) fn open(name: &str, folder: &Path) -> Box<dyn Engine> {
         "fjall" => Box::new(Fjall::open(folder)),
         "redb" => Box::new(Redb::open(folder, false)),
         "redb, quick repair" => Box::new(Redb::open(folder, true)),
+        "Disk" => Box::new(Store::open(folder, usize::MAX)),
+        "Disk, full channels" => Box::new(Store::open(folder, 100)),
         other => panic!("no engine is called {other}"),
     }
 }
@@ -44,7 +58,7 @@ impl Fjall {
     fn open(folder: &Path) -> Self {
         let database = Database::builder(folder)
             .max_journaling_size(64 << 20)
-            .worker_threads(1)
+            .worker_threads(2)
             .open()
             .expect("fjall opens");
         let keyspace = |name| {
@@ -79,7 +93,10 @@ impl Engine for Fjall {
 
     fn heads(&self) -> usize {
         let heads = self.heads.iter().map(|entry| entry.into_inner());
-        heads.map(|head| head.expect("a head is read")).count()
+        heads
+            .collect::<Result<Vec<_>, _>>()
+            .expect("heads are read")
+            .len()
     }
 }
 
@@ -132,7 +149,61 @@ impl Engine for Redb {
         let transaction = self.database.begin_read().expect("a transaction begins");
         let heads = transaction.open_table(HEADS).expect("a table opens");
         let heads = heads.iter().expect("heads are read");
-        heads.map(|head| head.expect("a head is read")).count()
+        heads
+            .collect::<Result<Vec<_>, _>>()
+            .expect("heads are read")
+            .len()
+    }
+}
+
+/// The store itself, in which a group is what 1 to 1,024 publishers wait for at a time.
+struct Store {
+    disk: Disk,
+    runtime: Runtime,
+    events: Vec<Event>,
+    retention: Retention,
+}
+
+impl Store {
+    fn open(folder: &Path, kept: usize) -> Self {
+        let event = |channel| {
+            let channel = Channel::new(&format!("thread.{channel}"));
+            let channel = channel.expect("the name is a channel name");
+            let event = Event::new(channel, "forum.comment.created", events::payload(300, 0));
+            event.expect("the payload is JSON")
+        };
+        Self {
+            disk: Disk::open(folder).expect("the store opens"),
+            runtime: Builder::new_current_thread()
+                .build()
+                .expect("a runtime starts"),
+            events: (0..CHANNELS).map(event).collect(),
+            retention: Retention {
+                events: kept,
+                bytes: usize::MAX,
+                ..Retention::default()
+            },
+        }
+    }
+}
+
+impl Engine for Store {
+    fn commit(&mut self, first: u64, count: u64) {
+        let mut last = 0;
+        for event in first..first + count {
+            let event = self.events[(event % CHANNELS) as usize].clone();
+            last = self.disk.append(event, &self.retention).ticket;
+        }
+        let committed = self.runtime.block_on(self.disk.committed(last));
+        committed.expect("the store is up");
+    }
+
+    fn heads(&self) -> usize {
+        let tops = self
+            .events
+            .iter()
+            .map(|event| self.disk.top(event.channel()));
+        tops.filter(|top| top.offset > 0).count()
     }
 }
 

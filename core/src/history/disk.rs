@@ -11,16 +11,18 @@
 //!
 //! # Engine
 //! fjall, a log-structured engine. It was compared with redb, a B-tree, by
-//! `benches/benches/history_disk.rs`: fjall commits several times as many events a second, because a
-//! batch is appended to one journal where a tree writes a page for every channel, and it takes half
-//! the space. redb opens a million events in milliseconds after a crash, where fjall takes about a
-//! second to read its journal again, but only in a mode that syncs twice for each commit. Figures
-//! stand in `benches/README.md`.
+//! `benches/benches/history_disk.rs`, and commits between as many events a second and twenty times as
+//! many, mostly two to three times: a batch is appended to one journal, where a tree writes a page for
+//! every channel. It takes two thirds of the space. redb opens a million events in some 10 ms after a
+//! crash, where fjall reads its journal again for up to a second or two, but only in a mode that syncs
+//! twice for each commit; without it, it reads the whole file. Figures stand in `benches/README.md`.
 
 mod channels;
 mod clock;
 mod error;
 mod files;
+#[cfg(test)]
+mod model;
 mod queue;
 mod record;
 mod stored;
@@ -68,6 +70,12 @@ const READS: usize = 8;
 /// displaces at most about a thousand. Positions last until a channel has been empty for twice its
 /// age, across restarts.
 ///
+/// Costs memory for each channel (a few hundred bytes), for [`TAIL_BYTES`], for what the engine holds
+/// (up to about 100 MB under load), and for what was appended and is not safe yet. Publishers that
+/// wait until they are committed bound the last, and so does
+/// [`Buffers::pending`](crate::config::Buffers), to which such events count. How many events lie on
+/// disk makes no difference.
+///
 /// A disk that fails takes the store down: nothing more is safe, and [`is_up`](HistoryStore::is_up)
 /// is false until the process is started anew.
 ///
@@ -95,7 +103,7 @@ struct Shared {
 
 impl Disk {
     /// Opens the history in a folder, or begins one there. Reads what an end without close left in
-    /// the journal, which takes up to about a second.
+    /// the journal, which takes up to about a second, or two where the machine is busy.
     ///
     /// Blocks; starts a thread.
     ///

@@ -72,9 +72,8 @@ impl Connection {
                     // now: the socket gives up what is not acknowledged within less than this.
                     self.note_receipt(before, shared);
                 }
-                if let Some(ping) = self.outbox.form().ping() {
-                    self.send(ping);
-                }
+                self.outbox.push_ping();
+                self.outbox.write();
             }
             Due::Close(disconnect) => {
                 if disconnect == Disconnect::STALE {

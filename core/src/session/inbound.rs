@@ -127,6 +127,7 @@ impl Session {
         let form = self.connection.outbox.form();
         let mut apart = Vec::new();
         let mut visit = |subscribed: &mut Subscribed| {
+            self.count_recovery(subscribed);
             self.connection
                 .transport
                 .recovered(&subscribed.publications);
@@ -216,6 +217,7 @@ impl Session {
                 let (clients, users) = self.node.presence_stats(&channel)?;
                 Ok(Some(Reply::PresenceStats { clients, users }))
             }
+            Command::Invalid(error) => Err(error.into()),
             Command::Unsupported | Command::Connect(_) => Err(ErrorKind::MethodNotFound.into()),
         }
     }

@@ -13,6 +13,8 @@ use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -73,6 +75,11 @@ pub(crate) struct Protocols {
     idle: Duration,
     ping: Duration,
     pong: Duration,
+    /// How long the system goes on with a connection whose client takes nothing of what is sent.
+    /// Shorter than the time between two signs of life, so that what stood before one of them has
+    /// arrived where the next can be sent; and the end of answers that nobody reads.
+    #[cfg(target_os = "linux")]
+    unacknowledged: Duration,
 }
 
 impl Protocols {
@@ -91,6 +98,8 @@ impl Protocols {
             idle: IDLE,
             ping: PING_EVERY,
             pong: PONG_WITHIN,
+            #[cfg(target_os = "linux")]
+            unacknowledged: config.heartbeat.comment * 5 / 6,
         }
     }
 
@@ -105,6 +114,10 @@ impl Protocols {
         // What is sent has been put together already, and must not wait for more.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "TCP_NODELAY");
+        }
+        #[cfg(target_os = "linux")]
+        if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(self.unacknowledged)) {
+            debug!(%error, "TCP_USER_TIMEOUT");
         }
         let requests = Arc::<Requests>::default();
         let answering = Answering {

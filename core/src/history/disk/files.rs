@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::error::{OpenError, OpenErrorKind};
 use super::record::{
@@ -24,6 +26,10 @@ const CACHE: u64 = 16 << 20;
 /// Records that the engine keeps in memory before it sorts them into files. What was written since
 /// is read again at open, so this bounds how long that takes, too.
 const MEMTABLE: u64 = 16 << 20;
+/// Memtables that may wait for it; the engine stops at 4.
+const UNSORTED: usize = 2;
+/// Sorted runs that may wait to be merged; the engine stops at 30.
+const UNMERGED: usize = 24;
 /// The least that the engine allows.
 const JOURNAL: u64 = 64 << 20;
 
@@ -79,7 +85,8 @@ impl Files {
         let database = Database::builder(folder)
             .cache_size(CACHE)
             .max_journaling_size(JOURNAL)
-            .worker_threads(1)
+            // One sorts while the other merges.
+            .worker_threads(2)
             .open()?;
         let keyspace = |name| {
             database.keyspace(name, || {
@@ -160,6 +167,22 @@ impl Files {
             files: self,
             batch: self.database.batch(),
         }
+    }
+
+    /// Waits until the engine has nearly caught up with sorting what was written.
+    ///
+    /// It waits by itself where it is far behind, but for ever if its threads have failed meanwhile
+    /// (fjall 3.1.13, `Keyspace::local_backpressure`); this keeps it from getting there.
+    fn wait_for_sorting(&self) -> Result<(), FilesError> {
+        let keyspaces = [&self.events, &self.heads, &self.receipts, &self.about];
+        while keyspaces.iter().any(|keyspace| {
+            keyspace.sealed_memtable_count() > UNSORTED || keyspace.tree.l0_run_count() > UNMERGED
+        }) {
+            // An error where the threads have failed.
+            self.database.persist(PersistMode::Buffer)?;
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Hands over the events with offsets in `from..=to`, one after the other, until `each` has
@@ -261,6 +284,7 @@ impl Batch<'_> {
 
     /// Makes the changes. They survive the process from then on, and a power cut if `sync`.
     pub(super) fn commit(self, sync: bool) -> Result<(), FilesError> {
+        self.files.wait_for_sorting()?;
         let mode = if sync {
             PersistMode::SyncData
         } else {

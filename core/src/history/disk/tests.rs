@@ -1,18 +1,15 @@
-use std::collections::HashMap;
 use std::fs;
 
-use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
 use crate::event::{Epoch, Guarantee, Priority, Publication, Publisher};
-use crate::history::memory::Memory;
 
-fn channel(name: &str) -> Channel {
+pub(super) fn channel(name: &str) -> Channel {
     Channel::new(name).unwrap()
 }
 
-fn event(name: &str, payload: &str) -> Event {
+pub(super) fn event(name: &str, payload: &str) -> Event {
     Event::new(channel(name), "e", payload.to_owned()).unwrap()
 }
 
@@ -23,7 +20,7 @@ fn keep(events: usize) -> Retention {
     }
 }
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
@@ -32,21 +29,21 @@ fn without_tail(folder: &TempDir) -> Disk {
     Disk::open_at(folder.path(), SystemTime::now(), 0).unwrap()
 }
 
-async fn append(store: &Disk, event: Event, retention: &Retention) -> Arc<Publication> {
+pub(super) async fn append(store: &Disk, event: Event, retention: &Retention) -> Arc<Publication> {
     let appended = store.append(event, retention);
     store.committed(appended.ticket).await.unwrap();
     assert!(store.safe() >= appended.ticket);
     appended.publication
 }
 
-async fn expire(store: &Disk) {
+pub(super) async fn expire(store: &Disk) {
     let mut rounds = store.shared.rounds.subscribe();
     let before = *rounds.borrow_and_update();
     store.expire();
     rounds.wait_for(|rounds| *rounds > before).await.unwrap();
 }
 
-fn offsets_of(page: &Page) -> Vec<u64> {
+pub(super) fn offsets_of(page: &Page) -> Vec<u64> {
     let positions = page.publications.iter().map(|p| p.position().unwrap());
     positions.map(|position| position.offset).collect()
 }
@@ -324,6 +321,33 @@ async fn a_closed_store_says_so() {
     assert_eq!(offsets(&without_tail(&folder), 0, 9, 9).await.1, [1, 2]);
 }
 
+#[tokio::test]
+async fn files_that_vanish_take_the_store_down() {
+    let folder = folder();
+    let store = Disk::open(&folder).unwrap();
+    append(&store, event("thread.1", "1"), &keep(9)).await;
+    fs::remove_dir_all(folder.path().join("keyspaces")).unwrap();
+    let payload = format!("\"{}\"", "x".repeat(60_000));
+    let mut written = 0;
+    loop {
+        let appended = store.append(event("thread.1", &payload), &keep(9_999));
+        if store.committed(appended.ticket).await.is_err() {
+            break;
+        }
+        written += payload.len();
+        assert!(written < 100 << 20, "the engine has not noticed");
+    }
+    assert!(!store.is_up());
+    let late = store.append(event("thread.1", "1"), &keep(9));
+    assert!(store.committed(late.ticket).await.is_err());
+    assert!(store.safe() < late.ticket);
+    // What is still in memory can be read, and nothing panics.
+    let top = store.top(&channel("thread.1")).offset;
+    let _ = store.read(&channel("thread.1"), 0, top, 9_999).await;
+    store.expire();
+    store.close().await;
+}
+
 #[test]
 fn a_folder_is_opened_once() {
     let folder = folder();
@@ -390,137 +414,6 @@ fn garble(folder: &Path, garbled: &mut u32) {
         } else if path.file_name().is_some_and(|name| name != "lock") {
             fs::write(path, [0xaa; 4_096]).unwrap();
             *garbled += 1;
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Append {
-        channel: usize,
-        payload: usize,
-        retention: Retention,
-    },
-    Read {
-        channel: usize,
-        after: u64,
-        length: u64,
-        limit: usize,
-    },
-    Advance(u64),
-    Expire,
-    Reopen {
-        tail_bytes: usize,
-    },
-}
-
-const NAMES: [&str; 3] = ["thread.1", "thread.2", "user.1"];
-
-fn step() -> impl Strategy<Value = Step> {
-    let limits = (0usize..8, 0usize..3_000, 0u64..20).prop_map(|(events, bytes, recent)| {
-        Retention {
-            events,
-            bytes,
-            // Of one length: the memory store drops what has expired at any read, for good.
-            age: Duration::from_secs(30),
-            recent: Duration::from_secs(recent),
-        }
-    });
-    prop_oneof![
-        10 => (0..NAMES.len(), 0usize..400, limits).prop_map(|(channel, payload, retention)| {
-            Step::Append { channel, payload, retention }
-        }),
-        6 => (0..NAMES.len(), 0u64..30, 0u64..30, 0usize..12).prop_map(
-            |(channel, after, length, limit)| Step::Read { channel, after, length, limit }
-        ),
-        3 => (0u64..40).prop_map(Step::Advance),
-        2 => Just(Step::Expire),
-        1 => prop::sample::select(vec![0, 900, TAIL_BYTES])
-            .prop_map(|tail_bytes| Step::Reopen { tail_bytes }),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn the_disk_remembers_what_memory_would(steps in prop::collection::vec(step(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(compare(steps));
-    }
-}
-
-async fn compare(steps: Vec<Step>) {
-    let folder = folder();
-    // Both stores see the same milliseconds.
-    let start = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let begun = Instant::now();
-    let memory = Memory::default();
-    let mut disk = Disk::open_at(folder.path(), start, TAIL_BYTES).unwrap();
-    let mut epochs = HashMap::new();
-    for step in steps {
-        match step {
-            Step::Append {
-                channel,
-                payload,
-                retention,
-            } => {
-                let payload = format!("\"{}\"", "x".repeat(payload));
-                let event = event(NAMES[channel], &payload);
-                memory.append(event.clone(), &retention);
-                append(&disk, event, &retention).await;
-            }
-            Step::Read {
-                channel: name,
-                after,
-                length,
-                limit,
-            } => {
-                let name = channel(NAMES[name]);
-                let expected = memory.read(&name, after, after + length, limit).await;
-                let expected = expected.unwrap();
-                let page = disk
-                    .read(&name, after, after + length, limit)
-                    .await
-                    .unwrap();
-                assert_eq!(offsets_of(&page), offsets_of(&expected));
-                for (read, expected) in page.publications.iter().zip(&expected.publications) {
-                    assert_eq!(read.event().payload(), expected.event().payload());
-                    assert_eq!(read.event().accepted_at(), expected.event().accepted_at());
-                }
-                assert!(page.oldest <= expected.oldest);
-            }
-            Step::Advance(seconds) => {
-                tokio::time::advance(Duration::from_secs(seconds)).await;
-            }
-            Step::Expire => {
-                memory.expire();
-                expire(&disk).await;
-                for name in NAMES.map(channel) {
-                    let expected = memory.read(&name, 0, 0, 0).await.unwrap();
-                    let page = disk.read(&name, 0, 0, 0).await.unwrap();
-                    assert_eq!(page.oldest, expected.oldest);
-                }
-            }
-            Step::Reopen { tail_bytes } => {
-                drop(disk);
-                let now = start + begun.elapsed();
-                disk = Disk::open_at(folder.path(), now, tail_bytes).unwrap();
-            }
-        }
-        for name in NAMES.map(channel) {
-            let (expected, top) = (memory.top(&name), disk.top(&name));
-            assert_eq!(top.offset, expected.offset);
-            if expected.offset > 0 {
-                let known = epochs.insert(name, (expected.epoch, top.epoch));
-                if let Some((in_memory, on_disk)) = known {
-                    assert_eq!(in_memory == expected.epoch, on_disk == top.epoch);
-                }
-            }
         }
     }
 }
