@@ -12,6 +12,7 @@ use crate::cursor::Resume;
 use crate::disconnect::Disconnect;
 use crate::error::Error;
 use crate::event::{Position, Publication};
+use crate::presence::Member;
 pub use crate::wire::Messages;
 
 /// A dialect as bytes.
@@ -120,6 +121,9 @@ pub enum Command {
     Pong,
     /// Something of the dialect that no node offers.
     Unsupported,
+    /// A command that makes no sense, in a dialect where that does not end the connection. It is
+    /// answered with this error.
+    Invalid(Error),
 }
 
 /// The connect command.
@@ -141,6 +145,8 @@ pub struct Subscribe {
     pub channel: String,
     /// Where to recover from.
     pub recover: Option<Since>,
+    /// Whether the client wants to be told who joins and leaves.
+    pub follow: bool,
 }
 
 /// A position as a client gave it: the epoch is unchecked text, and empty matches any.
@@ -180,6 +186,18 @@ pub enum Reply {
         /// The newest position that subscribers have been shown.
         top: Position,
     },
+    /// To presence.
+    Presence {
+        /// Who is there.
+        members: Vec<Member>,
+    },
+    /// To presence stats.
+    PresenceStats {
+        /// Connections.
+        clients: usize,
+        /// Users.
+        users: usize,
+    },
     /// To refresh.
     Refreshed {
         /// Seconds until the new token ends, if it does.
@@ -200,6 +218,10 @@ pub struct Connected {
     pub subscriptions: Vec<Subscribed>,
     /// Seconds between two pings.
     pub ping: u32,
+    /// What [`Opening::session`](crate::Opening) said.
+    pub session: Option<String>,
+    /// The node's id.
+    pub node: String,
 }
 
 /// The answer to subscribe.
@@ -218,8 +240,8 @@ pub struct Subscribed {
     pub publications: Vec<Arc<Publication>>,
 }
 
-/// What a connection is told without having asked.
-#[derive(Debug)]
+/// What a connection is told without having asked. Dialects that have no word for one leave it out.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Notice {
     /// Best-effort events were given up because the client was behind.
@@ -234,4 +256,31 @@ pub enum Notice {
         /// The channel.
         channel: Channel,
     },
+    /// A client has come into the channel. For subscribers that follow, as is the next.
+    Joined {
+        /// The channel.
+        channel: Channel,
+        /// The client.
+        member: Member,
+    },
+    /// A client has left the channel, and did not come back in time.
+    Left {
+        /// The channel.
+        channel: Channel,
+        /// The client.
+        member: Member,
+    },
+}
+
+impl Notice {
+    /// The channel that it concerns.
+    #[must_use]
+    pub const fn channel(&self) -> &Channel {
+        match self {
+            Self::Dropped { channel, .. }
+            | Self::Unsubscribed { channel }
+            | Self::Joined { channel, .. }
+            | Self::Left { channel, .. } => channel,
+        }
+    }
 }

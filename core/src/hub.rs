@@ -31,6 +31,7 @@ use crate::event::{Event, Position};
 use crate::history::HistoryStore;
 use crate::ingress::Delivered;
 use crate::metrics::Metrics;
+use crate::presence::Member;
 use crate::sync::Mutex;
 
 const SHARDS: usize = 64;
@@ -143,6 +144,7 @@ impl Hub {
         let channel = Arc::new(Channel::new(
             name.clone(),
             self.shared.config.retention(name.family()).clone(),
+            self.shared.config.presence(name.family()).cloned(),
             (self.hash(name) >> 24) as u8,
             self.shared.workers.len(),
             self.shared.store.top(name),
@@ -164,30 +166,32 @@ impl Hub {
         while self.get_or_open(name).keep_for_polls(recent).is_err() {}
     }
 
-    /// Waits while too much waits in a channel. Cancel safe.
+    /// Waits while too much waits in a channel and history works. Cancel safe.
     pub(crate) async fn room(&self, name: &Name) {
         let channel = self.shard(name).lock().get(name).cloned();
         if let Some(channel) = channel {
-            channel.room(self.shared.config.buffers.pending).await;
+            let most = self.shared.config.buffers.pending;
+            channel.room(most, &self.shared).await;
         }
     }
 
     /// Whether somebody listens to the channel, so that a broker delivers it here already.
     pub(crate) fn is_listened_to(&self, name: &Name) -> bool {
         let channel = self.shard(name).lock().get(name).cloned();
-        channel.is_some_and(|channel| channel.subscribers() > 0)
+        channel.is_some_and(|channel| channel.is_listened_to())
     }
 
     /// Subscribes a connection. Flushes that begin from now on reach it; the returned position says
-    /// up to where history has what came before.
+    /// up to where history has what came before. One that `follows` is told who joins and leaves.
     pub(crate) fn join(
         &self,
         name: &Name,
         connection: &Arc<Connection>,
+        follows: bool,
     ) -> (Subscription, Position) {
         loop {
             let channel = self.get_or_open(name);
-            if let Ok(joined) = channel.join(connection) {
+            if let Ok(joined) = channel.join(connection, follows, &self.shared) {
                 self.shared.metrics.subscriptions.increment(1.0);
                 return joined;
             }
@@ -197,7 +201,7 @@ impl Hub {
     pub(crate) fn leave(&self, connection: &Connection, subscription: Subscription) {
         subscription
             .channel
-            .leave(connection.worker, subscription.seat, &self.shared);
+            .leave(connection, subscription.seat, &self.shared);
         self.shared.metrics.subscriptions.decrement(1.0);
     }
 
@@ -208,6 +212,26 @@ impl Hub {
             Some(channel) => channel.flushed(),
             None => self.shared.store.top(name),
         }
+    }
+
+    /// Who is in a channel; none where its policy does not want to know.
+    pub(crate) fn members(&self, name: &Name) -> Option<Vec<Member>> {
+        self.shared.config.presence(name.family())?;
+        let channel = self.shard(name).lock().get(name).cloned();
+        channel.map_or(Some(Vec::new()), |channel| channel.members())
+    }
+
+    /// How many clients and users are in a channel.
+    pub(crate) fn member_counts(&self, name: &Name) -> Option<(usize, usize)> {
+        self.shared.config.presence(name.family())?;
+        let channel = self.shard(name).lock().get(name).cloned();
+        channel.map_or(Some((0, 0)), |channel| channel.member_counts())
+    }
+
+    /// Announces who did not come back in time.
+    pub(crate) fn announce_leaves(&self) {
+        let now = Instant::now();
+        self.each_channel(|channel| channel.announce_leaves(now, &self.shared));
     }
 
     /// Removes channels that nobody has listened to for a while, and says which.
@@ -244,13 +268,13 @@ impl Hub {
         channels
     }
 
-    /// Flushes what waits anywhere, and returns once workers have written it.
+    /// Flushes what waits anywhere and can be shown, and returns once workers have written it.
     pub(crate) async fn flush_all(&self) {
         loop {
             let mut busy = false;
             self.each_channel(|channel| {
                 channel.flush_now(&self.shared);
-                busy |= channel.is_busy();
+                busy |= channel.is_busy(&self.shared);
             });
             if !busy {
                 return;

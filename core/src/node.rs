@@ -27,6 +27,7 @@ use crate::hub::connection::Connection;
 use crate::hub::directory::Full;
 use crate::limits::RateLimits;
 use crate::metrics;
+use crate::presence::Member;
 use crate::session::{Opening, Session};
 use crate::sync::Mutex;
 use crate::wire::{MAX_FORMS, WireForm};
@@ -44,6 +45,7 @@ pub struct Node(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    id: String,
     hub: Arc<Hub>,
     broker: Arc<dyn Broker>,
     authenticator: Arc<dyn Authenticator>,
@@ -92,7 +94,7 @@ impl Node {
     pub async fn publish(&self, event: Event) -> Result<Published, Error> {
         let _publishing = Publishing::enter(&self.0)?;
         self.check(&event)?;
-        self.0.hub.room(event.channel()).await;
+        self.room(&event).await?;
         self.hand_over(event).await
     }
 
@@ -109,7 +111,7 @@ impl Node {
         // in groups commits them as one.
         let mut under_way = Vec::with_capacity(events.len());
         for event in events {
-            self.0.hub.room(event.channel()).await;
+            self.room(&event).await?;
             under_way.push(self.hand_over(event));
         }
         let mut published = Vec::with_capacity(under_way.len());
@@ -126,10 +128,23 @@ impl Node {
         }
     }
 
-    fn check(&self, event: &Event) -> Result<(), Error> {
-        if !self.history_is_up() {
-            return Err(history_has_failed());
+    /// Waits while the event's channel has too much waiting.
+    async fn room(&self, event: &Event) -> Result<(), Error> {
+        self.0.hub.room(event.channel()).await;
+        // It may have failed while the channel waited for it.
+        self.check_history()
+    }
+
+    fn check_history(&self) -> Result<(), Error> {
+        if self.history_is_up() {
+            Ok(())
+        } else {
+            Err(history_has_failed())
         }
+    }
+
+    fn check(&self, event: &Event) -> Result<(), Error> {
+        self.check_history()?;
         let most = self.config().limits.envelope + FILLED_IN;
         if event.payload().len() > most {
             return Err(Error::new(
@@ -279,6 +294,23 @@ impl Node {
         Ok((publications, flushed))
     }
 
+    /// Who is in a channel, in no order; whoever left a moment ago still is, see
+    /// [`PresencePolicy::grace`](crate::config::PresencePolicy).
+    ///
+    /// # Errors
+    /// [`NotAvailable`](ErrorKind::NotAvailable) where the channel's policy keeps no presence.
+    pub fn presence(&self, channel: &Channel) -> Result<Vec<Member>, Error> {
+        self.0.hub.members(channel).ok_or_else(no_presence)
+    }
+
+    /// How many clients, and how many users, are in a channel.
+    ///
+    /// # Errors
+    /// As for [`presence`](Self::presence).
+    pub fn presence_stats(&self, channel: &Channel) -> Result<(usize, usize), Error> {
+        self.0.hub.member_counts(channel).ok_or_else(no_presence)
+    }
+
     /// The open channels, and how many connections of this node listen to each.
     #[must_use]
     pub fn channels(&self) -> Vec<(Channel, usize)> {
@@ -303,10 +335,10 @@ impl Node {
     /// Ends a user's connections to this node, and says how many there were.
     pub fn disconnect_user(&self, user: &str, disconnect: &Disconnect) -> usize {
         let connections = self.0.hub.directory.of_user(user);
-        for connection in &connections {
-            connection.outbox.close(disconnect.clone());
-        }
-        connections.len()
+        let ended = connections
+            .iter()
+            .filter(|connection| connection.outbox.close(disconnect.clone()));
+        ended.count()
     }
 
     /// Authenticated connections to this node.
@@ -343,6 +375,12 @@ impl Node {
     #[must_use]
     pub fn guarantees(&self) -> Guarantees {
         self.0.broker.guarantees()
+    }
+
+    /// The node's id: random, and another one each time it is started.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
     }
 
     /// The node's numbers.
@@ -413,6 +451,11 @@ impl Connection {
             channels: self.channels(),
         }
     }
+}
+
+fn no_presence() -> Error {
+    let message = "no presence is kept for this channel";
+    Error::new(ErrorKind::NotAvailable, message)
 }
 
 fn draining() -> Error {

@@ -53,6 +53,9 @@ pub struct Opening {
     pub channels: Vec<Channel>,
     /// Whether the user's own channel, `user.{id}`, is one of them.
     pub own_channel: bool,
+    /// By what the client's other requests name this session, where its commands do not come the
+    /// way the frames go. Whoever knows it can speak for the client.
+    pub session: Option<String>,
 }
 
 /// One connection of a client. Owned by the transport that carries it; dropping it ends the
@@ -73,6 +76,7 @@ struct Welcome {
     identity: Option<Identity>,
     channels: Vec<Channel>,
     own_channel: bool,
+    session: Option<String>,
 }
 
 impl Session {
@@ -108,6 +112,7 @@ impl Session {
             identity: opening.identity,
             channels: opening.channels,
             own_channel: opening.own_channel,
+            session: opening.session,
         }));
         Self {
             node,
@@ -137,8 +142,9 @@ impl Session {
 
     /// Changes how messages lie on the wire from here on, where a connection moves to another kind
     /// of socket. Events that wait are framed anew; of other frames that wait, `reframe` is given
-    /// the bytes of the old framing and makes those of the new.
-    pub fn reframe(&self, framing: Arc<dyn Framing>, reframe: impl Fn(&[u8]) -> Bytes) {
+    /// the bytes of the old framing and makes those of the new. The batch that was taken last counts
+    /// as written.
+    pub fn reframe(&mut self, framing: Arc<dyn Framing>, reframe: impl Fn(&[u8]) -> Bytes) {
         let codec = self.connection.outbox.form().codec.clone();
         let form = self.node.wire_form(codec, framing);
         self.connection.outbox.reframe(form, reframe);
@@ -158,7 +164,7 @@ impl Session {
             metrics::connection_rejected("connection_limit");
             return Err(Disconnect::CONNECTION_LIMIT);
         }
-        let transport = self.connection.transport;
+        let transport = &self.connection.transport;
         transport.connections.increment(1.0);
         transport.opened.increment(1);
         self.set_identity(identity);
@@ -214,6 +220,7 @@ impl Session {
         &mut self,
         channel: &Channel,
         since: Option<&Since>,
+        follow: bool,
     ) -> Result<Subscribed, Error> {
         let limits = &self.node.config().limits;
         if self.connection.subscriptions.lock().len() >= limits.subscriptions {
@@ -226,7 +233,7 @@ impl Session {
         self.node.subscribe_broker(channel).await?;
         let brought = self.resume.as_mut().and_then(|resume| resume.take(channel));
         let since = since.cloned().or(brought.map(Since::from));
-        let (subscription, flushed) = self.node.hub().join(channel, &self.connection);
+        let (subscription, flushed) = self.node.hub().join(channel, &self.connection, follow);
         self.connection.subscriptions.lock().push(subscription);
         let subscribed = match since {
             Some(since) => self.recover(channel, &since, flushed, usize::MAX).await,

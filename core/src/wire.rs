@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 
 use crate::channel::Channel;
-use crate::codec::Codec;
+use crate::codec::{Codec, Notice};
 use crate::cursor::{Cursor, write_one};
 use crate::event::{Guarantee, Position, Publication};
 use crate::framing::Framing;
@@ -73,6 +73,12 @@ impl WireForm {
         messages.cursor = Some(cursor);
         self.codec
             .publications(channel, publications, &mut messages);
+        messages.finish().unwrap_or_default()
+    }
+
+    fn notice(&self, notice: &Notice) -> Bytes {
+        let mut messages = self.messages();
+        self.codec.notice(notice, &mut messages);
         messages.finish().unwrap_or_default()
     }
 
@@ -151,6 +157,8 @@ impl Messages<'_> {
 pub(crate) struct Flush {
     channel: Channel,
     publications: Box<[Arc<Publication>]>,
+    /// What it says in place of publications.
+    notice: Option<Box<Notice>>,
     frames: [OnceLock<Bytes>; MAX_FORMS],
     /// How many publications there are of each priority.
     pub(crate) counts: [u32; 3],
@@ -168,9 +176,37 @@ impl Flush {
             channel,
             yields: publications.iter().any(|p| yields(p)),
             publications,
+            notice: None,
             frames: [const { OnceLock::new() }; MAX_FORMS],
             counts,
         }
+    }
+
+    /// A notice for every subscriber of its channel.
+    pub(crate) fn of_notice(notice: Notice) -> Self {
+        let flush = Self::new(notice.channel().clone(), Box::default());
+        Self {
+            notice: Some(Box::new(notice)),
+            ..flush
+        }
+    }
+
+    /// What of it has a position; none where nothing has.
+    pub(crate) fn positioned(self: &Arc<Self>) -> Option<Arc<Self>> {
+        let has_position = |p: &&Arc<Publication>| p.position().is_some();
+        let positioned = self.publications.iter().filter(has_position);
+        match positioned.clone().count() {
+            0 => None,
+            all if all == self.publications.len() => Some(self.clone()),
+            _ => {
+                let positioned = positioned.cloned().collect();
+                Some(Arc::new(Self::new(self.channel.clone(), positioned)))
+            }
+        }
+    }
+
+    pub(crate) fn is_notice(&self) -> bool {
+        self.notice.is_some()
     }
 
     pub(crate) fn channel(&self) -> &Channel {
@@ -182,7 +218,10 @@ impl Flush {
     }
 
     pub(crate) fn frame(&self, form: &WireForm) -> &Bytes {
-        self.frames[form.index].get_or_init(|| form.encode(&self.channel, &self.publications))
+        self.frames[form.index].get_or_init(|| match &self.notice {
+            Some(notice) => form.notice(notice),
+            None => form.encode(&self.channel, &self.publications),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ pub mod user;
 use std::future::ready;
 
 use fanfare::catalog::{Envelope, Timestamp};
+use fanfare::config::{ChannelPolicy, PresencePolicy};
 use fanfare::{
     Action, Authorizer, BoxFuture, Catalog, Channel, Config, Error, ErrorKind, Identity,
 };
@@ -50,7 +51,15 @@ impl Platform for MechaMap {
     const PAGE: &'static str = include_str!("pages/mechamap.html");
 
     fn config() -> Config {
-        Config::default()
+        let mut config = Config::default();
+        for family in ["thread", "forum", "conversation", "showcase"] {
+            let policy = ChannelPolicy {
+                presence: Some(PresencePolicy::default()),
+                ..ChannelPolicy::default()
+            };
+            config.channels.insert(family.to_owned(), policy);
+        }
+        config
     }
 
     fn catalog() -> Catalog {

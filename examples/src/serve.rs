@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use fanfare::auth::jwt::JwtKey;
+use fanfare::history::disk::Disk;
 use fanfare::{Config, Node};
 use fanfare_transports::{Server, Service, Tls, TlsErrorKind};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -37,6 +38,15 @@ struct Flags {
         value_name = "ADDR"
     )]
     listen: SocketAddr,
+    /// Where history is kept: `memory:`, or `file:DIR`, which survives a restart
+    #[arg(
+        long,
+        env = "FANFARE_HISTORY",
+        default_value = "memory:",
+        value_name = "URL",
+        value_parser = history
+    )]
+    history: History,
     /// HS256 secret of client tokens; a random one is printed where none is given
     #[arg(
         long,
@@ -68,6 +78,21 @@ struct Flags {
     /// Browser origin that may connect besides the server's own; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
+}
+
+/// Where history is kept.
+#[derive(Clone, Debug)]
+enum History {
+    Memory,
+    Folder(PathBuf),
+}
+
+fn history(text: &str) -> Result<History, String> {
+    match text.split_once(':') {
+        Some(("memory", "")) => Ok(History::Memory),
+        Some(("file", folder)) if !folder.is_empty() => Ok(History::Folder(folder.into())),
+        _ => Err("history is kept in `memory:` or in `file:DIR`".to_owned()),
+    }
 }
 
 fn demo_rate(text: &str) -> Result<f64, String> {
@@ -114,7 +139,11 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let tls = tls(flags.tls_cert.as_deref(), flags.tls_key.as_deref())?;
     let secret = flags.jwt_secret.clone().unwrap_or_else(random_secret);
     let api_key = flags.api_key.clone().unwrap_or_else(random_secret);
-    let node = Node::builder()
+    let mut node = Node::builder();
+    if let History::Folder(folder) = &flags.history {
+        node = node.history(Disk::open(folder).map_err(causes)?);
+    }
+    let node = node
         .config(config)
         .jwt(JwtKey::Hs256(secret.as_bytes()))
         .map_err(causes)?
@@ -170,7 +199,8 @@ fn config<P: Platform>(flags: &Flags) -> Result<Config, String> {
     };
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    toml::from_str(&text).map_err(|error| {
+    // By itself first, because what is wrong has a line only there.
+    toml::from_str::<Config>(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
         let number = text.get(..at).unwrap_or_default().matches('\n').count();
         let line = text.lines().nth(number).unwrap_or_default().trim();
@@ -180,7 +210,28 @@ fn config<P: Platform>(flags: &Flags) -> Result<Config, String> {
             path.display(),
             number + 1
         )
-    })
+    })?;
+    over_profile(&P::config(), &text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The platform's numbers with those of the file in their place.
+fn over_profile(profile: &Config, file: &str) -> Result<Config, String> {
+    fn merge(into: &mut toml::Table, from: toml::Table) {
+        for (key, value) in from {
+            match (into.get_mut(&key), value) {
+                (Some(toml::Value::Table(into)), toml::Value::Table(from)) => merge(into, from),
+                (_, value) => {
+                    into.insert(key, value);
+                }
+            }
+        }
+    }
+    let mut table = toml::Table::try_from(profile).map_err(|error| error.to_string())?;
+    let file = toml::from_str::<toml::Table>(file).map_err(|error| error.to_string())?;
+    merge(&mut table, file);
+    table
+        .try_into::<Config>()
+        .map_err(|error| error.to_string())
 }
 
 fn tls(certificate: Option<&Path>, key: Option<&Path>) -> Result<Option<Tls>, String> {
@@ -283,6 +334,30 @@ mod tests {
         ] {
             assert!(written.contains(number), "{number} is missing in {written}");
         }
+    }
+
+    #[test]
+    fn what_a_file_leaves_out_stays_as_the_platform_has_it() {
+        let mut profile = Config::default();
+        let kept = fanfare::config::ChannelPolicy {
+            presence: Some(fanfare::config::PresencePolicy::default()),
+            ..fanfare::config::ChannelPolicy::default()
+        };
+        profile.channels.insert("thread".into(), kept.clone());
+        profile.limits.events_per_session = Some(fanfare::config::Rate {
+            events: 10,
+            per: Duration::from_secs(1),
+        });
+        let config = over_profile(&profile, "[limits]\nconnections_per_user = 3").unwrap();
+        assert_eq!(config.limits.connections_per_user, 3);
+        assert_eq!(config.channels["thread"], kept);
+        assert_eq!(
+            config.limits.events_per_session,
+            profile.limits.events_per_session
+        );
+        let config = over_profile(&profile, "[channels.thread.history]\nevents = 7").unwrap();
+        assert_eq!(config.retention("thread").events, 7);
+        assert!(config.presence("thread").is_some());
     }
 
     #[test]

@@ -13,6 +13,8 @@
 mod body;
 mod cors;
 mod cut;
+mod emulation;
+mod events;
 mod health;
 mod long_poll;
 mod origin;
@@ -21,7 +23,9 @@ mod publish;
 mod refusal;
 mod request;
 mod server;
+mod server_api;
 mod service;
+pub mod socket_io;
 mod sse;
 mod subscriber;
 mod tls;

@@ -16,6 +16,7 @@ use crate::channel::Channel;
 use crate::disconnect::Disconnect;
 use crate::error::{Error, ErrorKind};
 use crate::event::Publication;
+use crate::presence::Member;
 
 /// The dialect. Official clients exist for JavaScript, Python, Go, Dart, Swift, Java and C#.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,6 +69,8 @@ impl Codec for Centrifuge {
                     r#"{{"push":{{"message":{{"data":{{"type":"dropped","channel":"{channel}","count":{count}}}}}}}}}"#
                 ),
             ),
+            Notice::Joined { channel, member } => write_member(line, "join", channel, member),
+            Notice::Left { channel, member } => write_member(line, "leave", channel, member),
             // Clients subscribe anew by themselves from code 2500 on.
             Notice::Unsubscribed { channel } => write(
                 line,
@@ -163,6 +166,21 @@ fn write_reply(line: &mut Vec<u8>, reply: &Reply) {
             write_ttl(line, *ttl);
             line.push(b'}');
         }
+        Reply::Presence { members } => {
+            line.extend_from_slice(br#""presence":{"presence":{"#);
+            for (at, member) in members.iter().enumerate() {
+                if at > 0 {
+                    line.push(b',');
+                }
+                write(line, format_args!(r#""{}":"#, member.client));
+                write_json(line, member);
+            }
+            line.extend_from_slice(b"}}");
+        }
+        Reply::PresenceStats { clients, users } => write(
+            line,
+            format_args!(r#""presence_stats":{{"num_clients":{clients},"num_users":{users}}}"#),
+        ),
         Reply::Pong => line.extend_from_slice(br#""ping":{}"#),
     }
 }
@@ -173,6 +191,8 @@ fn write_connected(line: &mut Vec<u8>, connected: &Connected) {
         ttl,
         subscriptions,
         ping,
+        session,
+        node,
     } = connected;
     write(
         line,
@@ -183,6 +203,12 @@ fn write_connected(line: &mut Vec<u8>, connected: &Connected) {
     if ttl.is_some() {
         line.push(b',');
         write_ttl(line, *ttl);
+    }
+    if let Some(session) = session {
+        line.extend_from_slice(br#","session":"#);
+        write_json(line, session);
+        line.extend_from_slice(br#","node":"#);
+        write_json(line, node);
     }
     if !subscriptions.is_empty() {
         line.extend_from_slice(br#","subs":{"#);
@@ -221,6 +247,15 @@ fn write_subscribed(line: &mut Vec<u8>, subscribed: &Subscribed) {
         write_publications(line, &subscribed.publications);
     }
     line.push(b'}');
+}
+
+fn write_member(line: &mut Vec<u8>, what: &str, channel: &Channel, member: &Member) {
+    write(
+        line,
+        format_args!(r#"{{"push":{{"channel":"{channel}","{what}":{{"info":"#),
+    );
+    write_json(line, member);
+    line.extend_from_slice(b"}}}");
 }
 
 fn write_ttl(line: &mut Vec<u8>, ttl: Option<u32>) {

@@ -14,9 +14,11 @@ use super::pending::{Pending, linger};
 use super::subscribers::{Seat, Subscriber, Subscribers};
 use super::{Shared, Subscription};
 use crate::channel::Channel as Name;
+use crate::codec::Notice;
 use crate::event::{Event, Guarantee, Position, Publication};
 use crate::history::{Appended, Retention};
 use crate::ingress::Delivered;
+use crate::presence::{Member, Members, PresencePolicy, member};
 use crate::sync::Mutex;
 use crate::wire::Flush;
 
@@ -30,8 +32,16 @@ pub(crate) struct Channel {
     /// The subscribers of each worker.
     lists: Box<[Mutex<Subscribers>]>,
     state: Mutex<State>,
+    /// Who is there, where the channel's policy wants to know.
+    presence: Option<Presence>,
     /// Told when a flush has made room for publishers that wait.
     room: Notify,
+}
+
+#[derive(Debug)]
+struct Presence {
+    policy: PresencePolicy,
+    members: Mutex<Members>,
 }
 
 #[derive(Debug)]
@@ -44,6 +54,8 @@ struct State {
     /// The newest position that subscribers have been, or are just being, shown.
     flushed: Position,
     subscribers: usize,
+    /// Those of them who are told who joins and leaves.
+    followers: usize,
     empty_since: Instant,
     /// When its earliest entry among the deadlines comes up.
     reminder: Option<Instant>,
@@ -72,6 +84,7 @@ impl Channel {
     pub(crate) fn new(
         name: Name,
         retention: Retention,
+        presence: Option<PresencePolicy>,
         phase: u8,
         workers: usize,
         top: Position,
@@ -79,6 +92,10 @@ impl Channel {
         Self {
             name,
             retention,
+            presence: presence.map(|policy| Presence {
+                policy,
+                members: Mutex::default(),
+            }),
             phase,
             lists: (0..workers).map(|_| Mutex::default()).collect(),
             state: Mutex::new(State {
@@ -87,6 +104,7 @@ impl Channel {
                 flushes: 0,
                 flushed: top,
                 subscribers: 0,
+                followers: 0,
                 empty_since: Instant::now(),
                 reminder: None,
                 awaits_commit: false,
@@ -140,7 +158,11 @@ impl Channel {
     /// them that is not subscribed meanwhile.
     pub(crate) fn keep_for_polls(&self, recent: Duration) -> Result<(), Removed> {
         let mut state = self.state.lock();
-        state.polled = Some((Instant::now() + recent, recent));
+        let now = Instant::now();
+        // What was promised to one client is not shortened by the next.
+        let promised = state.polled.filter(|(until, _)| *until > now);
+        let (until, longest) = promised.unwrap_or((now, Duration::ZERO));
+        state.polled = Some((until.max(now + recent), longest.max(recent)));
         if state.removed { Err(Removed) } else { Ok(()) }
     }
 
@@ -169,10 +191,12 @@ impl Channel {
         self.go_on(&mut state, shared);
     }
 
-    /// Whether events wait or are under way.
-    pub(crate) fn is_busy(&self) -> bool {
+    /// Whether events are under way, or wait and can still be shown.
+    pub(crate) fn is_busy(&self, shared: &Shared) -> bool {
         let state = self.state.lock();
-        state.flushing || state.pending.due().is_some()
+        let store = &shared.store;
+        let first = state.pending.first_ticket();
+        state.flushing || first.is_some_and(|first| store.is_up() || first <= store.safe())
     }
 
     /// Does what can be done now with what waits: flushes it, lets go of it, or sees to being called
@@ -204,8 +228,7 @@ impl Channel {
 
     fn begin_flush(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>, safe: u64) {
         let publications = state.take(shared.config.buffers.flush, safe);
-        let listed = (0..self.lists.len()).filter(|&worker| self.lists[worker].lock().len() > 0);
-        let workers = listed.collect::<Vec<_>>();
+        let workers = self.workers_with_subscribers();
         state.flushes += 1;
         state.flushing = true;
         shared
@@ -228,6 +251,8 @@ impl Channel {
     pub(crate) fn join(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
+        follows: bool,
+        shared: &Arc<Shared>,
     ) -> Result<(Subscription, Position), Removed> {
         let mut state = self.state.lock();
         if state.removed {
@@ -236,22 +261,43 @@ impl Channel {
         let seat = self.lists[connection.worker].lock().join(Subscriber {
             connection: connection.clone(),
             joined_after: state.flushes,
+            follows,
         });
         state.subscribers += 1;
-        Ok((
-            Subscription {
-                channel: self.clone(),
-                seat,
-            },
-            state.flushed,
-        ))
+        state.followers += usize::from(follows);
+        let flushed = state.flushed;
+        if let (Some(presence), Some(identity)) = (&self.presence, connection.identity()) {
+            let user = &identity.user;
+            if presence.members.lock().join(connection.id, user) {
+                let joined = Notice::Joined {
+                    channel: self.name.clone(),
+                    member: member(connection.id, user),
+                };
+                self.announce(&mut state, presence, joined, shared);
+            }
+        }
+        let subscription = Subscription {
+            channel: self.clone(),
+            seat,
+        };
+        Ok((subscription, flushed))
     }
 
     /// Removes a subscriber.
-    pub(crate) fn leave(self: &Arc<Self>, worker: usize, seat: Seat, shared: &Arc<Shared>) {
+    pub(crate) fn leave(
+        self: &Arc<Self>,
+        connection: &Connection,
+        seat: Seat,
+        shared: &Arc<Shared>,
+    ) {
         let mut state = self.state.lock();
-        if !self.lists[worker].lock().leave(seat) {
+        let Some(gone) = self.lists[connection.worker].lock().leave(seat) else {
             return;
+        };
+        state.followers -= usize::from(gone.follows);
+        if let Some(presence) = &self.presence {
+            let until = Instant::now() + presence.policy.grace;
+            presence.members.lock().leave(connection.id, until);
         }
         state.subscribers -= 1;
         state.empty_since = Instant::now();
@@ -262,6 +308,63 @@ impl Channel {
         }
     }
 
+    /// Tells the channel who is gone for good.
+    pub(crate) fn announce_leaves(self: &Arc<Self>, now: Instant, shared: &Arc<Shared>) {
+        let Some(presence) = &self.presence else {
+            return;
+        };
+        let mut state = self.state.lock();
+        let gone = presence.members.lock().expire(now);
+        for member in gone {
+            let left = Notice::Left {
+                channel: self.name.clone(),
+                member,
+            };
+            self.announce(&mut state, presence, left, shared);
+        }
+    }
+
+    /// Sends a notice to the followers, past what waits: it has no place among the events.
+    fn announce(
+        self: &Arc<Self>,
+        state: &mut State,
+        presence: &Presence,
+        notice: Notice,
+        shared: &Arc<Shared>,
+    ) {
+        if state.followers == 0 || state.subscribers > presence.policy.announce_up_to {
+            return;
+        }
+        state.flushes += 1;
+        let workers = self.workers_with_subscribers();
+        let under_way = Arc::new(FlushUnderWay {
+            channel: self.clone(),
+            flush: Arc::new(Flush::of_notice(notice)),
+            number: state.flushes,
+            workers_left: AtomicUsize::new(workers.len()),
+        });
+        for worker in workers {
+            shared.workers[worker].enqueue(under_way.clone());
+        }
+    }
+
+    fn workers_with_subscribers(&self) -> Vec<usize> {
+        let listed = (0..self.lists.len()).filter(|&worker| self.lists[worker].lock().len() > 0);
+        listed.collect()
+    }
+
+    /// Who is there; none where the channel's policy does not want to know.
+    pub(crate) fn members(&self) -> Option<Vec<Member>> {
+        let presence = self.presence.as_ref()?;
+        Some(presence.members.lock().list())
+    }
+
+    /// How many clients and users are there.
+    pub(crate) fn member_counts(&self) -> Option<(usize, usize)> {
+        let presence = self.presence.as_ref()?;
+        Some(presence.members.lock().count())
+    }
+
     /// Marks a channel removed that nobody has listened to since `before`.
     pub(crate) fn remove_if_empty_since(&self, before: Instant) -> bool {
         let mut state = self.state.lock();
@@ -269,6 +372,10 @@ impl Channel {
             && !state.flushing
             && state.pending.due().is_none()
             && state.empty_since <= before
+            && self
+                .presence
+                .as_ref()
+                .is_none_or(|presence| presence.members.lock().is_empty())
             && state
                 .polled
                 .is_none_or(|(until, _)| until <= Instant::now());
@@ -280,18 +387,32 @@ impl Channel {
         self.state.lock().subscribers
     }
 
+    /// Whether somebody is subscribed, or will be back to poll.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        let state = self.state.lock();
+        let polled = state
+            .polled
+            .is_some_and(|(until, _)| until > Instant::now());
+        state.subscribers > 0 || polled
+    }
+
     /// The newest position that subscribers have been shown.
     pub(crate) fn flushed(&self) -> Position {
         self.state.lock().flushed
     }
 
-    /// Waits until less than `bytes` wait for the next flush. Cancel safe.
-    pub(crate) async fn room(&self, bytes: usize) {
+    /// Has whoever waits for room look again: what waits for history never leaves.
+    pub(crate) fn history_failed(&self) {
+        self.room.notify_waiters();
+    }
+
+    /// Waits until less than `bytes` wait for the next flush, or history fails. Cancel safe.
+    pub(crate) async fn room(&self, bytes: usize, shared: &Shared) {
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            if self.state.lock().pending.bytes() < bytes {
+            if self.state.lock().pending.bytes() < bytes || !shared.store.is_up() {
                 return;
             }
             room.await;
@@ -330,6 +451,7 @@ impl FlushUnderWay {
         for subscriber in list
             .iter()
             .filter(|subscriber| subscriber.joined_after < self.number)
+            .filter(|subscriber| subscriber.follows || !self.flush.is_notice())
         {
             let connection = &subscriber.connection;
             let pushed = connection.outbox.push_flush(&self.flush);
@@ -342,7 +464,8 @@ impl FlushUnderWay {
 
     /// One worker has written the flush. The last of them begins the next, if it is time.
     pub(crate) fn finish(&self, shared: &Arc<Shared>) {
-        if self.workers_left.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let last = self.workers_left.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last && !self.flush.is_notice() {
             let mut state = self.channel.state.lock();
             state.flushing = false;
             self.channel.go_on(&mut state, shared);

@@ -27,6 +27,8 @@ pub(crate) struct Subscriber {
     pub(crate) connection: Arc<Connection>,
     /// The channel's last flush before it joined; it gets those after.
     pub(crate) joined_after: u64,
+    /// Whether it wants to be told who joins and leaves.
+    pub(crate) follows: bool,
 }
 
 /// Where a subscriber stands. Not `Copy`: a seat is left once.
@@ -66,14 +68,13 @@ impl Subscribers {
 
     /// Removes the subscriber in `seat`, unless it has left already.
     #[expect(clippy::needless_pass_by_value, reason = "a seat is left once")]
-    pub(crate) fn leave(&mut self, seat: Seat) -> bool {
+    pub(crate) fn leave(&mut self, seat: Seat) -> Option<Subscriber> {
         let Seat { place, generation } = seat;
-        let Some(entry) = self.places.get_mut(place as usize) else {
-            return false;
-        };
-        if entry.generation != generation || entry.subscriber.take().is_none() {
-            return false;
+        let entry = self.places.get_mut(place as usize)?;
+        if entry.generation != generation {
+            return None;
         }
+        let subscriber = entry.subscriber.take()?;
         self.count -= 1;
         if self.count == 0 {
             // Nobody holds a seat any more, so places and generations may start anew.
@@ -82,7 +83,7 @@ impl Subscribers {
         } else {
             self.free.push(place);
         }
-        true
+        Some(subscriber)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Subscriber> {

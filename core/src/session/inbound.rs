@@ -207,15 +207,27 @@ impl Session {
                 self.connection.note_receipt(received, shared);
                 Ok(None)
             }
-            Command::Presence { .. } | Command::PresenceStats { .. } => {
-                Err(ErrorKind::NotAvailable.into())
+            Command::Presence { channel } => {
+                let channel = self.may_see(&identity, &channel).await?;
+                let members = self.node.presence(&channel)?;
+                Ok(Some(Reply::Presence { members }))
             }
+            Command::PresenceStats { channel } => {
+                let channel = self.may_see(&identity, &channel).await?;
+                let (clients, users) = self.node.presence_stats(&channel)?;
+                Ok(Some(Reply::PresenceStats { clients, users }))
+            }
+            Command::Invalid(error) => Err(error.into()),
             Command::Unsupported | Command::Connect(_) => Err(ErrorKind::MethodNotFound.into()),
         }
     }
 
     async fn handle_connect(&mut self, connect: Connect) -> Result<Reply, Refusal> {
         let positions = connect.positions.clone();
+        let session = self
+            .opening
+            .as_mut()
+            .and_then(|opening| opening.session.take());
         let channels = self.enter(connect).await?;
         let ttl = self.identity().and_then(|identity| identity.ttl());
         let mut subscriptions = Vec::with_capacity(channels.len());
@@ -227,7 +239,7 @@ impl Session {
                 .iter()
                 .find(|(name, _)| name == channel.as_str())
                 .map(|(_, since)| since);
-            match self.join(&channel, since).await {
+            match self.join(&channel, since, false).await {
                 Ok(subscribed) => subscriptions.push(subscribed),
                 Err(error) if error.kind() == ErrorKind::LimitExceeded => {
                     return Err(Disconnect::CHANNEL_LIMIT.into());
@@ -240,6 +252,8 @@ impl Session {
             ttl,
             subscriptions,
             ping: self.connection.timers.ping_every,
+            session,
+            node: self.node.id().to_owned(),
         }))
     }
 
@@ -327,7 +341,8 @@ impl Session {
             return Err(ErrorKind::AlreadySubscribed.into());
         }
         Ok(Reply::Subscribed(
-            self.join(&channel, subscribe.recover.as_ref()).await?,
+            self.join(&channel, subscribe.recover.as_ref(), subscribe.follow)
+                .await?,
         ))
     }
 
@@ -359,6 +374,13 @@ impl Session {
         };
         self.node.publish(event.published_by(publisher)).await?;
         Ok(())
+    }
+
+    async fn may_see(&self, identity: &Identity, channel: &str) -> Result<Channel, Error> {
+        let channel = parse(channel)?;
+        let action = Action::Presence(&channel);
+        self.node.authorize(identity, action).await?;
+        Ok(channel)
     }
 
     async fn refresh(&self, identity: &Identity, token: &str) -> Result<Reply, Refusal> {

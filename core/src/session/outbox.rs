@@ -75,6 +75,8 @@ struct State {
     /// The session, where it waits for the queue to become shorter.
     room: Option<Waker>,
     closing: Option<Disconnect>,
+    /// Whether it answers a poll, which ephemeral events neither end nor are part of.
+    polls: bool,
     /// Whether fan-out has it on its list of connections to write.
     staged: bool,
     lost: Vec<(Channel, u64)>,
@@ -166,6 +168,7 @@ impl Outbox {
                 waker: None,
                 room: None,
                 closing: None,
+                polls: false,
                 staged: false,
                 lost: Vec::new(),
             }),
@@ -178,11 +181,13 @@ impl Outbox {
     }
 
     /// Changes the form. Queued flushes take the frame of the new one, other frames become what
-    /// `reframe` makes of them.
+    /// `reframe` makes of them. The batch that was taken last counts as written.
     pub(crate) fn reframe(&self, form: Arc<WireForm>, reframe: impl Fn(&[u8]) -> Bytes) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         state.form = form;
+        state.bytes -= std::mem::take(&mut state.batch_bytes);
+        state.live -= std::mem::take(&mut state.batch_live);
         for chunk in state.queue.iter_mut().chain(&mut state.held) {
             if chunk.frame.is_empty() {
                 continue;
@@ -197,6 +202,7 @@ impl Outbox {
             }
             chunk.frame = frame;
         }
+        state.tell_room();
     }
 
     /// Adds a channel to the cursor, or moves it to where the client begins to read.
@@ -250,10 +256,25 @@ impl Outbox {
         self.state.lock().direct = Some(direct);
     }
 
+    /// From now on only takes what has a position: a poll does not see ephemeral events.
+    pub(crate) fn answer_poll(&self) {
+        self.state.lock().polls = true;
+    }
+
     /// Queues a flush. The caller writes it afterwards if it was newly staged.
     pub(crate) fn push_flush(&self, flush: &Arc<Flush>) -> Pushed {
         let mut guard = self.state.lock();
         let state = &mut *guard;
+        let positioned;
+        let flush = if state.polls {
+            let Some(some) = flush.positioned() else {
+                return Pushed::default();
+            };
+            positioned = some;
+            &positioned
+        } else {
+            flush
+        };
         let frame = flush.frame(&state.form);
         let mut pushed = Pushed::default();
         if state.closing.is_some() || frame.is_empty() {
@@ -266,7 +287,7 @@ impl Outbox {
             frame: frame.clone(),
             flush: Some(flush.clone()),
             live: true,
-            bare: state.form.codec.has_cursor(),
+            bare: state.form.codec.has_cursor() && !flush.is_notice(),
         };
         if state.holds > 0 {
             state.held.push_back(chunk);
@@ -298,6 +319,18 @@ impl Outbox {
     pub(crate) fn push_control(&self, frame: Bytes) {
         let mut state = self.state.lock();
         if state.closing.is_none() {
+            state.bytes += frame.len();
+            state.queue.push_back(Chunk::control(frame));
+        }
+    }
+
+    /// Queues the dialect's ping, if it has one. The caller writes it afterwards.
+    pub(crate) fn push_ping(&self) {
+        let mut state = self.state.lock();
+        // Made under the lock, so that none comes in the old form after a change.
+        if state.closing.is_none()
+            && let Some(frame) = state.form.ping()
+        {
             state.bytes += frame.len();
             state.queue.push_back(Chunk::control(frame));
         }
@@ -397,9 +430,9 @@ impl Outbox {
     }
 
     /// Ends the connection after what is queued, or at once where that cannot arrive. The first
-    /// call decides.
-    pub(crate) fn close(&self, disconnect: Disconnect) {
-        self.state.lock().close(disconnect);
+    /// call decides; whether this was it, is the result.
+    pub(crate) fn close(&self, disconnect: Disconnect) -> bool {
+        self.state.lock().close(disconnect)
     }
 
     /// Waits until less than the budget is queued, or the connection ends. Cancel safe.
@@ -450,9 +483,9 @@ impl State {
         }
     }
 
-    fn close(&mut self, disconnect: Disconnect) {
+    fn close(&mut self, disconnect: Disconnect) -> bool {
         if self.closing.is_some() {
-            return;
+            return false;
         }
         if disconnect.is_abrupt() {
             // What stands half on the wire must be finished, or the close frame would lie inside it.
@@ -470,6 +503,7 @@ impl State {
         self.closing = Some(disconnect);
         self.tell_room();
         self.wake();
+        true
     }
 
     /// Writes the cursor into the first chunks of the queue, which are about to leave.

@@ -60,6 +60,7 @@ impl Session {
         };
         let mut events = Vec::new();
         for channel in &channels {
+            self.node.subscribe_broker(channel).await?;
             self.node.hub().keep_for_polls(channel, wait + POLLED_STAYS);
             let since = positions
                 .iter()
@@ -116,10 +117,11 @@ impl Session {
         mut polled: Polled,
     ) -> Result<Polled, Refusal> {
         let outbox = &self.connection.outbox;
+        outbox.answer_poll();
         outbox.hold();
         for channel in channels {
             let since = polled.cursor.position(channel).map(Since::from);
-            let mut subscribed = self.join(channel, since.as_ref()).await?;
+            let mut subscribed = self.join(channel, since.as_ref(), false).await?;
             polled.recovered &= subscribed.recovered;
             let missed = std::mem::take(&mut subscribed.publications);
             if !missed.is_empty() {

@@ -61,6 +61,7 @@ impl tower_service::Service<Request<hyper::body::Incoming>> for Feed {
                     identity: Some(Identity::new(name).unwrap()),
                     channels: vec![Channel::new(name).unwrap()],
                     own_channel: false,
+                    session: None,
                 })
                 .unwrap();
             session.receive(br#"{"id":1,"connect":{}}"#).await.unwrap();

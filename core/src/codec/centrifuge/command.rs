@@ -51,6 +51,8 @@ struct SubscribeFields {
     channel: String,
     #[serde(default)]
     recover: bool,
+    #[serde(default)]
+    join_leave: bool,
     #[serde(flatten)]
     since: SinceFields,
 }
@@ -121,6 +123,7 @@ impl CommandFields {
                 Command::Subscribe(Subscribe {
                     channel: fields.channel,
                     recover: fields.recover.then(|| fields.since.into()),
+                    follow: fields.join_leave,
                 })
             }),
             self.unsubscribe.map(|fields| Command::Unsubscribe {

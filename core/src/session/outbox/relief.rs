@@ -82,6 +82,12 @@ impl State {
         {
             // What has its cursor stays: those behind it count on it.
             let kept_whole = !chunk.live || (form.codec.has_cursor() && !chunk.bare);
+            if chunk.flush.as_ref().is_some_and(|flush| flush.is_notice()) {
+                // Who came and went can be asked.
+                freed += chunk.frame.len();
+                chunk.frame = Bytes::new();
+                continue;
+            }
             let flush = chunk.flush.as_ref().filter(|flush| flush.yields);
             let Some(flush) = flush.filter(|_| !kept_whole) else {
                 continue;
