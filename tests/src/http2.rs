@@ -75,6 +75,12 @@ impl Http2 {
         answer(self.response(request).await).await
     }
 
+    /// Gets `path`, and the answer's body piece by piece.
+    pub async fn begin(&self, path: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
+        self.response(self.request(Method::GET, path, headers, Bytes::new()))
+            .await
+    }
+
     /// Asks for a WebSocket (RFC 8441), with the version that there is, and gives the client and
     /// the headers of the grant.
     ///

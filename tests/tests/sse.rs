@@ -8,8 +8,10 @@ use std::time::Duration;
 use fanfare_tests::mechamap::{comment, comment_id, typing, urgent_comment, urgent_comments};
 use fanfare_tests::token::{from_now, since_1970};
 use fanfare_tests::{
-    Block, Client, EventStream, IN_TIME, Launch, Request, SOON, Server, Token, until,
+    Block, Client, EventStream, Http2, IN_TIME, Launch, Request, SOON, Server, Token, until,
 };
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -624,4 +626,65 @@ async fn a_client_that_goes_away_is_let_go_without_another_event() {
     sleep(Duration::from_millis(50)).await;
     drop(stream);
     assert_let_go(&server, Duration::from_secs(2)).await;
+}
+
+/// Reads on until `text` holds so many events.
+async fn read_events(body: &mut Incoming, text: &mut String, count: usize) {
+    while text.matches("\ndata: ").count() < count {
+        let frame = timeout(SOON, body.frame()).await.unwrap().unwrap().unwrap();
+        text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_and_polls_share_a_connection_of_http2() {
+    let server = Server::mechamap().await;
+    let http = Http2::connect(server.address()).await;
+    let token = format!("Bearer {}", Token::of(7).sign());
+    let headers = [("authorization", token.as_str())];
+    let mut streams = Vec::new();
+    for thread in 1..=4 {
+        let response = http
+            .begin(&format!("/sse?channel=thread.{thread}"), &headers)
+            .await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        streams.push((response.into_body(), String::new()));
+    }
+    let polling = http.get("/poll?channel=thread.4&wait=30", &headers);
+    let publishing = async {
+        until("all are there", SOON, async || {
+            (connections(&server).await == 5).then_some(())
+        })
+        .await;
+        for id in 1..=40 {
+            server.publish(&urgent_comment(1 + id % 4, id)).await;
+        }
+    };
+    let (polled, ()) = tokio::join!(polling, publishing);
+    assert_eq!(polled.json()["events"][0]["channel"], "thread.4");
+    for (thread, (body, text)) in (1..).zip(&mut streams) {
+        read_events(body, text, 10).await;
+        let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let ids = events.map(|data| comment_id(&serde_json::from_str(data).unwrap()));
+        let expected = (1..=40).filter(|id| 1 + id % 4 == thread);
+        assert_eq!(ids.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+    streams.truncate(1);
+    until("three are let go", SOON, async || {
+        (connections(&server).await == 1).then_some(())
+    })
+    .await;
+    server.publish(&urgent_comment(1, 41)).await;
+    let (body, text) = &mut streams[0];
+    read_events(body, text, 11).await;
+    server.terminate();
+    while let Some(frame) = timeout(SOON, body.frame()).await.unwrap() {
+        let data = frame.expect("a clean end").into_data().unwrap();
+        text.push_str(std::str::from_utf8(&data).unwrap());
+    }
+    assert!(
+        text.lines().rev().nth(1).unwrap().starts_with("retry: "),
+        "{text}"
+    );
 }
