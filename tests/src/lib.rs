@@ -16,6 +16,7 @@ pub mod mechamap;
 pub mod proxy;
 pub mod raw;
 pub mod server;
+pub mod socket_io;
 pub mod tls;
 pub mod token;
 pub mod wait;
