@@ -136,7 +136,7 @@ pub async fn open_websocket(server: &Server, query: &str) -> RawSocket {
 #[derive(Debug)]
 enum Line {
     WebSocket(Box<RawSocket>),
-    Polling(Poller),
+    Polling(Box<Poller>),
 }
 
 /// A connection that speaks Socket.IO. Pings are answered while something is waited for.
@@ -154,7 +154,7 @@ impl SocketIo {
     pub async fn open(server: &Server, carrier: Carrier, query: &str) -> Self {
         let line = match carrier {
             Carrier::WebSocket => Line::WebSocket(Box::new(open_websocket(server, query).await)),
-            Carrier::Polling => Line::Polling(Poller::open(server, query).await),
+            Carrier::Polling => Line::Polling(Box::new(Poller::open(server, query).await)),
         };
         Self {
             line,

@@ -1,5 +1,7 @@
 //! The transports under Socket.IO: handshakes, polls, upgrades, ends.
 
+#![allow(clippy::unwrap_used, reason = "a suite, not a library")]
+
 use std::time::Duration;
 
 use fanfare_tests::mechamap::{comment_id, idle_comment, urgent_comment};
@@ -346,12 +348,8 @@ async fn a_poll_whose_client_goes_away_takes_nothing_along() {
         // The server has seen by then that it is gone.
         sleep(Duration::from_millis(500)).await;
         server.publish(&urgent_comment(1, id)).await;
+        assert_eq!(comment_ids(&poller.packets().await), [id]);
     }
-    let mut ids = Vec::new();
-    while ids.len() < 6 {
-        ids.extend(comment_ids(&poller.packets().await));
-    }
-    assert_eq!(ids, (1..=6).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
