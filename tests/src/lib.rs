@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod raw;
 pub mod request;
 pub mod server;
+pub mod socket_io;
 pub mod sse;
 pub mod tls;
 pub mod token;

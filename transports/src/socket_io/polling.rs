@@ -261,6 +261,8 @@ impl Polling {
             Duration::ZERO
         };
         self.closing = Some((disconnect, Instant::now() + within));
+        // Nobody waits to be told, and nobody who comes is to be told.
+        self.is_over = within.is_zero() && (self.poll.is_none() || self.fate.is_some());
     }
 
     /// Leaves for the WebSocket once nothing is under way; says whether that is done.

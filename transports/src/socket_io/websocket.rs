@@ -90,7 +90,7 @@ struct Probing {
 /// How probing ended.
 enum Probed {
     /// The client moves here. Behind its word came these bytes.
-    Upgraded(Upgraded, Bytes),
+    Moves(Bytes),
     /// The client stays where it is.
     Stays(Option<ProtocolError>),
 }
@@ -105,12 +105,7 @@ impl Probing {
     ) -> Option<(Engine, Bytes)> {
         let turn = self.handle.begin_probe();
         let probed = if turn.is_some() {
-            let probed = tokio::select! {
-                probed = timeout_at(self.until, self.listen(stream, early)) => probed,
-                // The session has ended, or has moved to another WebSocket.
-                () = self.handle.gone() => Ok(Ok(Probed::Stays(None))),
-            };
-            match probed {
+            match timeout_at(self.until, self.listen(stream, early)).await {
                 Ok(Ok(probed)) => probed,
                 Ok(Err(error)) => {
                     debug!(%error, "the probe broke off");
@@ -121,8 +116,13 @@ impl Probing {
         } else {
             Probed::Stays(None)
         };
+        // Not before: whoever stops waiting for the session now loses it.
+        let probed = match probed {
+            Probed::Moves(early) => self.take_over().await.map(|upgraded| (upgraded, early)),
+            Probed::Stays(error) => Err(error),
+        };
         match probed {
-            Probed::Upgraded(upgraded, early) => {
+            Ok((upgraded, early)) => {
                 let Upgraded {
                     mut engine,
                     untaken,
@@ -135,7 +135,7 @@ impl Probing {
                 let written = timeout(WRITE_WITHIN, stream.write_all(&untaken)).await;
                 matches!(written, Ok(Ok(()))).then_some((engine, early))
             }
-            Probed::Stays(error) => {
+            Err(error) => {
                 if turn.is_some() {
                     self.handle.send(Request::Probe(false)).await;
                 }
@@ -183,7 +183,7 @@ impl Probing {
                             self.handle.send(Request::Probe(true)).await;
                         }
                         Ok(EnginePacket::Upgrade) if is_probed => {
-                            return Ok(self.take_over(input.freeze()).await);
+                            return Ok(Probed::Moves(input.freeze()));
                         }
                         _ => return Ok(Probed::Stays(None)),
                     },
@@ -193,18 +193,20 @@ impl Probing {
                 }
             }
             input.reserve(READ_BYTES);
-            if stream.read_buf(&mut input).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            tokio::select! {
+                count = stream.read_buf(&mut input) => if count? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                },
+                // The session has ended, or has moved to another WebSocket.
+                () = self.handle.gone() => return Ok(Probed::Stays(None)),
             }
         }
     }
 
-    async fn take_over(&self, early: Bytes) -> Probed {
+    /// The session, as soon as nothing of it is under way any more; an error where it has ended.
+    async fn take_over(&self) -> Result<Upgraded, Option<ProtocolError>> {
         let (upgrade, upgraded) = oneshot::channel();
         self.handle.send(Request::Upgrade(upgrade)).await;
-        match upgraded.await {
-            Ok(upgraded) => Probed::Upgraded(upgraded, early),
-            Err(_) => Probed::Stays(None),
-        }
+        upgraded.await.map_err(|_| None)
     }
 }
