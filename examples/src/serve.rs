@@ -1,14 +1,14 @@
 //! From the command line to a running server, and down again.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use fanfare::auth::jwt::JwtKey;
 use fanfare::{Config, Node};
-use fanfare_transports::{Server, Service};
+use fanfare_transports::{Server, Service, Tls, TlsErrorKind};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -59,6 +59,12 @@ struct Flags {
     /// TOML file with the server's numbers and channel policies
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// PEM file with the certificate chain to serve TLS with (HTTP/2 and HTTP/1.1, wss)
+    #[arg(long, env = "FANFARE_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's private key
+    #[arg(long, env = "FANFARE_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// Browser origin that may connect besides the server's own; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
@@ -105,6 +111,7 @@ fn refuse(sentence: &str) -> ExitCode {
 async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let metrics = install_metrics()?;
     let config = config::<P>(&flags)?;
+    let tls = tls(flags.tls_cert.as_deref(), flags.tls_key.as_deref())?;
     let secret = flags.jwt_secret.clone().unwrap_or_else(random_secret);
     let api_key = flags.api_key.clone().unwrap_or_else(random_secret);
     let node = Node::builder()
@@ -126,12 +133,17 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     }
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let server = Server::bind(flags.listen, service.build())
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let mut server = Server::bind(flags.listen, service.build())
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", flags.listen))?;
+    if let Some(tls) = tls {
+        server = server.tls(tls);
+    }
     let address = server.local_addr().map_err(|error| error.to_string())?;
-    print_credentials::<P>(&flags, address, &secret, &api_key)?;
-    println!("listening on http://{address}");
+    let url = format!("{scheme}://{address}");
+    print_credentials::<P>(&flags, &url, &secret, &api_key)?;
+    println!("listening on {url}");
     if let Some(rate) = flags.demo {
         tokio::spawn(demo::run::<P>(node, rate));
     }
@@ -193,6 +205,27 @@ fn over_profile(profile: &Config, file: &str) -> Result<Config, String> {
         .map_err(|error| error.to_string())
 }
 
+fn tls(certificate: Option<&Path>, key: Option<&Path>) -> Result<Option<Tls>, String> {
+    let (certificate, key) = match (certificate, key) {
+        (None, None) => return Ok(None),
+        (Some(certificate), Some(key)) => (certificate, key),
+        (Some(_), None) => return Err("--tls-cert needs --tls-key".to_owned()),
+        (None, Some(_)) => return Err("--tls-key needs --tls-cert".to_owned()),
+    };
+    let tls = Tls::from_pem(&read(certificate)?, &read(key)?).map_err(|error| {
+        let file = match error.kind() {
+            TlsErrorKind::Certificate => certificate,
+            _ => key,
+        };
+        format!("cannot use {}: {}", file.display(), causes(error))
+    })?;
+    Ok(Some(tls))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
 /// What clap says, without the usage and hints around it.
 fn first_sentence(error: &str) -> String {
     let sentence = error.lines().next().unwrap_or_default();
@@ -205,7 +238,7 @@ fn first_sentence(error: &str) -> String {
 /// What was made up because no flag said it, so that the server can be tried at once.
 fn print_credentials<P: Platform>(
     flags: &Flags,
-    address: SocketAddr,
+    url: &str,
     secret: &str,
     api_key: &str,
 ) -> Result<(), String> {
@@ -214,7 +247,7 @@ fn print_credentials<P: Platform>(
         let token = demo_token(secret).map_err(causes)?;
         println!("demo token (user 1, a day): {token}");
         println!(
-            "live page of {}: http://{address}/#token={token}&key={api_key}",
+            "live page of {}: {url}/#token={token}&key={api_key}",
             P::NAME
         );
     }

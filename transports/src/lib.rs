@@ -2,7 +2,8 @@
 //!
 //! [`Service`] is the node's HTTP face: a [`tower_service::Service`] that drops into axum, plain
 //! hyper, or any tower stack, and carries the WebSocket, the server API and the probes. [`Server`]
-//! runs it on a TCP listener where there is no server to embed it in.
+//! runs it on a TCP listener where there is no server to embed it in: HTTP/1.1 and HTTP/2, in clear
+//! text or over [`Tls`].
 //!
 //! The transports themselves ([`websocket::WebSocket`]) serve any stream, for servers that do their
 //! own handshakes.
@@ -10,15 +11,23 @@
 #![deny(missing_docs)]
 
 mod body;
+mod cors;
+mod cut;
 mod health;
+mod long_poll;
 mod origin;
+mod plain;
 mod publish;
 mod refusal;
 mod request;
 mod server;
 mod service;
+mod sse;
+mod subscriber;
+mod tls;
 pub mod websocket;
 
-pub use crate::body::Body;
+pub use crate::body::{Body, BodyError};
 pub use crate::server::Server;
 pub use crate::service::{Service, ServiceBuilder};
+pub use crate::tls::{Tls, TlsError, TlsErrorKind};

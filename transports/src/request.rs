@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use fanfare::{Channel, Error, ErrorKind, Handshake};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The token of a request: `Authorization: Bearer`, else `?token=`.
 pub(crate) fn token(parts: &Parts) -> Option<String> {
@@ -44,5 +46,19 @@ pub(crate) fn handshake(parts: &Parts) -> Handshake {
     Handshake {
         token: token(parts),
         headers: parts.headers.clone(),
+    }
+}
+
+/// The `Last-Event-ID` header (HTML, "Server-sent events"); none where it is empty.
+pub(crate) fn last_event_id(parts: &Parts) -> Result<Option<&str>, Error> {
+    let Some(value) = parts.headers.get(LAST_EVENT_ID) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(id) => Ok(Some(id).filter(|id| !id.is_empty())),
+        Err(_) => {
+            let message = "Last-Event-ID: it is none that this server gives out";
+            Err(Error::new(ErrorKind::BadRequest, message))
+        }
     }
 }

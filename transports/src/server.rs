@@ -1,31 +1,36 @@
 //! A server for programs that have none to embed the service in.
 
+pub(crate) mod connection;
+pub(crate) mod opening;
+
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use crate::Service;
+use self::connection::Protocols;
+use crate::{Service, Tls};
 
 /// Connections that may wait to be accepted while others are.
 const BACKLOG: u32 = 4096;
 
-type HttpConnection =
-    http1::UpgradeableConnection<TokioIo<TcpStream>, TowerToHyperService<Service>>;
-
-/// Accepts connections for a [`Service`].
+/// Accepts connections for a [`Service`]: HTTP/1.1 and HTTP/2, in clear text (where HTTP/2 is spoken
+/// by prior knowledge, RFC 9113 section 3.3) or over [`Tls`].
+///
+/// A client has `limits.handshake` to bring its first request, whether it is silent or stops inside a
+/// TLS handshake, the preface of HTTP/2 or the head of the request; then its connection is closed.
+/// A connection of HTTP/1.1 may wait as long between two requests, one of HTTP/2 60 s, and is asked for
+/// a sign of life every 30 s besides.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     service: Service,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -44,7 +49,15 @@ impl Server {
         Ok(Self {
             listener: socket.listen(BACKLOG)?,
             service,
+            tls: None,
         })
+    }
+
+    /// Serves TLS instead of clear text.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Where it listens.
@@ -56,11 +69,16 @@ impl Server {
     }
 
     /// Serves until `shutdown` resolves; then drains the node, which ends its connections (see
-    /// [`fanfare::Node::drain`]), answers the requests under way, and stops listening. Meanwhile
+    /// [`fanfare::Node::drain`]), answers the requests under way (HTTP/2 clients are sent GOAWAY), and stops listening. Meanwhile
     /// newcomers are answered 503, so that they look elsewhere rather than wait for a socket that is
     /// gone.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, service } = self;
+        let Self {
+            listener,
+            service,
+            tls,
+        } = self;
+        let protocols = Arc::new(Protocols::new(service.node().config(), tls.as_ref()));
         let node = service.node().clone();
         let (end_requests, requests) = watch::channel(());
         let ending = async {
@@ -68,7 +86,7 @@ impl Server {
             node.drain().await;
         };
         tokio::select! {
-            () = accept(&listener, &service, &requests) => {}
+            () = accept(&listener, &protocols, &service, &requests) => {}
             () = ending => {}
         }
         drop((listener, requests));
@@ -82,20 +100,17 @@ impl Server {
     }
 }
 
-async fn accept(listener: &TcpListener, service: &Service, requests: &watch::Receiver<()>) {
-    let limits = &service.node().config().limits;
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake)
-        .max_buf_size(limits.head.max(8192));
+async fn accept(
+    listener: &TcpListener,
+    protocols: &Arc<Protocols>,
+    service: &Service,
+    requests: &watch::Receiver<()>,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let service = TowerToHyperService::new(service.clone());
-                let connection = http
-                    .serve_connection(TokioIo::new(stream), service)
-                    .with_upgrades();
-                tokio::spawn(serve_requests(connection, requests.clone()));
+                let protocols = protocols.clone();
+                tokio::spawn(protocols.serve(stream, service.clone(), requests.clone()));
             }
             Err(error) if is_of_one_connection(&error) => debug!(%error, "accept"),
             Err(error) => {
@@ -104,22 +119,6 @@ async fn accept(listener: &TcpListener, service: &Service, requests: &watch::Rec
                 sleep(Duration::from_millis(100)).await;
             }
         }
-    }
-}
-
-/// Answers a connection's requests until it ends, becomes something else, or is told to end after the
-/// one under way.
-async fn serve_requests(connection: HttpConnection, mut ending: watch::Receiver<()>) {
-    let mut connection = pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        _ = ending.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        debug!(%error, "connection");
     }
 }
 

@@ -11,23 +11,30 @@ use fanfare::codec::centrifuge::Centrifuge;
 use fanfare::{Action, Error, ErrorKind, Identity, Node, Opening, metrics};
 use http::{HeaderValue, Method, Request, Response, header};
 
-use crate::Body;
+use crate::cors::{Cors, connects};
 use crate::health::Health;
 use crate::origin::AllowedOrigins;
 use crate::publish::publish;
 use crate::refusal::{refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
 use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
+use crate::{Body, long_poll, sse};
 
-/// Serves a node over HTTP. Cloning costs a reference count.
+/// Serves a node over HTTP/1.1 and HTTP/2. Cloning costs a reference count.
 ///
 /// | request | answer |
 /// |---|---|
-/// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=` |
+/// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=`. Over HTTP/2 `CONNECT /ws` with `:protocol` `websocket` (RFC 8441) |
+/// | `GET /sse` | the stream of an EventSource; `?channel=`, and `Last-Event-ID`, `?cursor=` or `?since=` |
+/// | `GET /poll` | what stands behind a cursor, or comes within `?wait=`; the rest as for `/sse` |
 /// | `POST /publish` | publishes envelopes, with the API key |
 /// | `GET /health`, `GET /ready` | probes |
 /// | `GET /metrics` | what [`ServiceBuilder::metrics`] renders |
 /// | `GET /` | the page of [`ServiceBuilder::page`] |
+///
+/// Pages of the server's own origin and of those allowed with [`ServiceBuilder::allow_origin`] may
+/// connect, and read the answers on the paths of clients and of `/health` (CORS, also for requests
+/// that need a preflight). Pages of other origins get 403 where a client connects.
 #[derive(Clone, Debug)]
 pub struct Service(Arc<Inner>);
 
@@ -127,10 +134,18 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let inner = self.0.clone();
         Box::pin(async move {
-            Ok(inner
-                .answer(request)
-                .await
-                .unwrap_or_else(|error| refusal(&error)))
+            let cors = Cors::of(&request, &inner.origins);
+            let mut response = match cors.as_ref().and_then(Cors::preflight) {
+                Some(preflight) => preflight,
+                None => inner
+                    .answer(request)
+                    .await
+                    .unwrap_or_else(|error| refusal(&error)),
+            };
+            if let Some(cors) = cors {
+                cors.mark(response.headers_mut());
+            }
+            Ok(response)
         })
     }
 }
@@ -146,8 +161,19 @@ impl Inner {
             &Method::HEAD => &Method::GET,
             method => method,
         };
-        match (method, request.uri().path()) {
-            (&Method::GET, "/ws") => self.websocket(request).await,
+        let path = request.uri().path();
+        if connects(path) && !self.origins.allow(request.uri(), request.headers()) {
+            metrics::connection_rejected("origin");
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                "this origin may not connect",
+            ));
+        }
+        match (method, path) {
+            // CONNECT: of HTTP/2.
+            (&Method::GET | &Method::CONNECT, "/ws") => self.websocket(request).await,
+            (&Method::GET, "/sse") => sse::answer(&self.node, &request.into_parts().0).await,
+            (&Method::GET, "/poll") => long_poll::answer(&self.node, &request.into_parts().0).await,
             (&Method::POST, "/publish") => {
                 self.check_api_key(&request)?;
                 publish(&self.node, request.into_body()).await
@@ -164,7 +190,10 @@ impl Inner {
                 Some(page) => Ok(text("text/html; charset=utf-8", page)),
                 None => Err(not_found()),
             },
-            (method, "/ws" | "/publish" | "/health" | "/ready" | "/metrics" | "/") => {
+            (
+                method,
+                "/ws" | "/sse" | "/poll" | "/publish" | "/health" | "/ready" | "/metrics" | "/",
+            ) => {
                 let message = format!("{method} is not for this path");
                 Err(Error::new(ErrorKind::BadRequest, message))
             }
@@ -188,13 +217,6 @@ impl Inner {
     }
 
     async fn websocket<B>(&self, request: Request<B>) -> Result<Response<Body>, Error> {
-        if !self.origins.allow(request.uri(), request.headers()) {
-            metrics::connection_rejected("origin");
-            return Err(Error::new(
-                ErrorKind::PermissionDenied,
-                "this origin may not connect",
-            ));
-        }
         if !is_upgrade(&request) {
             metrics::connection_rejected("bad_request");
             return Err(no_handshake());
@@ -267,7 +289,7 @@ fn text(kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
 fn no_handshake() -> Error {
     Error::new(
         ErrorKind::BadRequest,
-        "this path is for WebSocket handshakes (RFC 6455, version 13)",
+        "this path is for WebSocket handshakes (RFC 6455 or RFC 8441, version 13)",
     )
 }
 

@@ -481,18 +481,19 @@ impl State {
             };
             let channel = flush.channel();
             let publications = flush.publications();
+            // It has this channel alone, so what all such connections share is right for it.
+            let shared =
+                cursor.as_ref().is_some_and(|cursor| cursor.len() == 1) && !chunk.frame.is_empty();
             let frame = match cursor {
-                // It has this channel alone, so what all such connections share is right for it.
-                Some(cursor) if cursor.len() == 1 && !chunk.frame.is_empty() => {
-                    let newest = publications.iter().rev().find_map(|p| p.position());
-                    if let Some(position) = newest {
-                        cursor.advance(channel, position);
-                    }
-                    continue;
-                }
+                _ if shared => chunk.frame.clone(),
                 Some(cursor) => self.form.encode_for(cursor, channel, publications),
                 None => self.form.encode(channel, publications),
             };
+            // Also where the dialect writes its cursor elsewhere, and the frame did not move it.
+            let newest = publications.iter().rev().find_map(|p| p.position());
+            if let (Some(cursor), Some(position)) = (cursor, newest) {
+                cursor.advance(channel, position);
+            }
             self.bytes = self.bytes - chunk.frame.len() + frame.len();
             if chunk.live {
                 self.live = self.live - chunk.frame.len() + frame.len();
