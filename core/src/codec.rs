@@ -121,6 +121,9 @@ pub enum Command {
     Pong,
     /// Something of the dialect that no node offers.
     Unsupported,
+    /// A command that makes no sense, in a dialect where that does not end the connection. It is
+    /// answered with this error.
+    Invalid(Error),
 }
 
 /// The connect command.

@@ -110,13 +110,10 @@ impl Config {
             ("limits.events_per_node", self.limits.events_per_node),
             ("limits.events_per_session", self.limits.events_per_session),
         ];
-        if let Some((name, _)) = rates
-            .iter()
-            .find(|(_, rate)| rate.is_some_and(|rate| !rate.is_possible()))
-        {
-            return Err(ConfigError(format!(
-                "{name}: events and seconds must be above 0"
-            )));
+        for (name, rate) in rates {
+            if let Some(problem) = rate.and_then(Rate::problem) {
+                return Err(ConfigError(format!("{name}: {problem}")));
+            }
         }
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, sentence)) => Err(ConfigError((*sentence).to_owned())),
@@ -233,7 +230,7 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// How many fit the bucket; above 0.
+    /// How many fit the bucket; above 0, and at most 10^9 for each second of `per`.
     pub events: u32,
     /// The time in which an empty bucket fills, in seconds; above 0.
     #[serde(with = "seconds")]
@@ -241,8 +238,15 @@ pub struct Rate {
 }
 
 impl Rate {
-    const fn is_possible(self) -> bool {
-        self.events > 0 && !self.per.is_zero()
+    /// Why it is no rate, in a few words.
+    fn problem(self) -> Option<&'static str> {
+        if self.events == 0 || self.per.is_zero() {
+            return Some("events and seconds must be above 0");
+        }
+        // The bucket refills event by event, and counts nanoseconds in between.
+        (self.per / self.events)
+            .is_zero()
+            .then_some("at most 1,000,000,000 events a second can be counted")
     }
 }
 
@@ -403,6 +407,33 @@ mod tests {
                 .to_string()
                 .starts_with("limits.events_per_user")
         );
+    }
+
+    #[test]
+    fn a_rate_that_cannot_be_counted_is_refused() {
+        let check = |events, per| {
+            let mut config = Config::default();
+            config.limits.events_per_session = Some(Rate { events, per });
+            config.check().map_err(|error| error.to_string())
+        };
+        for (events, per) in [
+            (1_000_000_001, Duration::from_secs(1)),
+            (2, Duration::from_nanos(1)),
+            (u32::MAX, Duration::from_secs(4)),
+        ] {
+            let error = check(events, per).unwrap_err();
+            assert!(
+                error.starts_with("limits.events_per_session: at most"),
+                "{error}"
+            );
+        }
+        for (events, per) in [
+            (1_000_000_000, Duration::from_secs(1)),
+            (1, Duration::from_nanos(1)),
+            (u32::MAX, Duration::from_secs(5)),
+        ] {
+            assert_eq!(check(events, per), Ok(()), "{events} in {per:?}");
+        }
     }
 
     #[test]

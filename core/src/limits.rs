@@ -2,10 +2,9 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::clock::{Clock, DefaultClock, QuantaInstant};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use uuid::Uuid;
 
 use crate::channel::Channel;
@@ -49,13 +48,12 @@ impl RateLimits {
     /// Takes one publication of a client from the buckets of its channel and the node.
     pub(crate) fn take_from_channel(&self, channel: &Channel) -> Result<(), Error> {
         take(self.channel.as_ref(), channel, "channel")?;
-        match self.node.as_ref().map(RateLimiter::check) {
-            Some(Err(not_until)) => Err(refusal(
-                "node",
-                not_until.wait_time_from(DefaultClock::default().now()),
-            )),
-            None | Some(Ok(())) => Ok(()),
-        }
+        let Some(bucket) = &self.node else {
+            return Ok(());
+        };
+        bucket
+            .check()
+            .map_err(|not_until| refusal("node", &not_until, bucket.clock()))
     }
 
     /// Forgets buckets that have filled up again; called about twice a minute.
@@ -85,26 +83,33 @@ fn take<K: Hash + Eq + Clone>(
     key: &K,
     scope: &'static str,
 ) -> Result<(), Error> {
-    match buckets.map(|buckets| buckets.check_key(key)) {
-        Some(Err(not_until)) => Err(refusal(
-            scope,
-            not_until.wait_time_from(DefaultClock::default().now()),
-        )),
-        None | Some(Ok(())) => Ok(()),
-    }
+    let Some(buckets) = buckets else {
+        return Ok(());
+    };
+    buckets
+        .check_key(key)
+        .map_err(|not_until| refusal(scope, &not_until, buckets.clock()))
 }
 
-fn refusal(scope: &'static str, after: Duration) -> Error {
+/// Goes by the buckets' own clock: to make one asks the processor for its features, which costs
+/// twenty times as much as the rest of a refusal where a hypervisor answers.
+fn refusal(
+    scope: &'static str,
+    not_until: &NotUntil<QuantaInstant>,
+    clock: &DefaultClock,
+) -> Error {
     metrics::rate_limited(scope);
     Error::new(
         ErrorKind::TooManyRequests,
         format!("too many events of this {scope}"),
     )
-    .retry_after(after)
+    .retry_after(not_until.wait_time_from(clock.now()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -41,10 +41,10 @@ pub(crate) struct Metrics {
     pub(crate) not_recovered: Counter,
     pub(crate) broker_up: Gauge,
     pub(crate) broker_publish: Histogram,
-    transports: Mutex<Vec<&'static Transport>>,
+    transports: Mutex<Vec<Arc<Transport>>>,
 }
 
-/// The series of one transport. Lives as long as the process: there are a handful of transports.
+/// The series of one transport, shared by its connections.
 pub(crate) struct Transport {
     pub(crate) name: &'static str,
     /// Its place in per-transport tallies.
@@ -127,10 +127,10 @@ impl Metrics {
     }
 
     /// The series of a transport, made on first use.
-    pub(crate) fn transport(&self, name: &'static str) -> &'static Transport {
+    pub(crate) fn transport(&self, name: &'static str) -> Arc<Transport> {
         let mut transports = self.transports.lock();
         if let Some(known) = transports.iter().find(|known| known.name == name) {
-            return known;
+            return known.clone();
         }
         let transport = Transport {
             name,
@@ -149,8 +149,8 @@ impl Metrics {
         for delivered in &transport.delivered {
             delivered.increment(0);
         }
-        let transport: &'static Transport = Box::leak(Box::new(transport));
-        transports.push(transport);
+        let transport = Arc::new(transport);
+        transports.push(transport.clone());
         transport
     }
 
@@ -272,5 +272,20 @@ impl std::fmt::Debug for Metrics {
 impl std::fmt::Debug for Transport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transports_series_are_made_once_and_end_with_the_node() {
+        let metrics = Metrics::new();
+        let carrier = metrics.transport("carrier_pigeon");
+        assert!(Arc::ptr_eq(&carrier, &metrics.transport("carrier_pigeon")));
+        assert_eq!(metrics.transports(), KNOWN_TRANSPORTS.len() + 1);
+        drop(metrics);
+        assert_eq!(Arc::strong_count(&carrier), 1);
     }
 }

@@ -321,10 +321,10 @@ impl Node {
     /// Ends a user's connections to this node, and says how many there were.
     pub fn disconnect_user(&self, user: &str, disconnect: &Disconnect) -> usize {
         let connections = self.0.hub.directory.of_user(user);
-        for connection in &connections {
-            connection.outbox.close(disconnect.clone());
-        }
-        connections.len()
+        let ended = connections
+            .iter()
+            .filter(|connection| connection.outbox.close(disconnect.clone()));
+        ended.count()
     }
 
     /// Authenticated connections to this node.

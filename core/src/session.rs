@@ -137,8 +137,9 @@ impl Session {
 
     /// Changes how messages lie on the wire from here on, where a connection moves to another kind
     /// of socket. Events that wait are framed anew; of other frames that wait, `reframe` is given
-    /// the bytes of the old framing and makes those of the new.
-    pub fn reframe(&self, framing: Arc<dyn Framing>, reframe: impl Fn(&[u8]) -> Bytes) {
+    /// the bytes of the old framing and makes those of the new. The batch that was taken last counts
+    /// as written.
+    pub fn reframe(&mut self, framing: Arc<dyn Framing>, reframe: impl Fn(&[u8]) -> Bytes) {
         let codec = self.connection.outbox.form().codec.clone();
         let form = self.node.wire_form(codec, framing);
         self.connection.outbox.reframe(form, reframe);
@@ -158,7 +159,7 @@ impl Session {
             metrics::connection_rejected("connection_limit");
             return Err(Disconnect::CONNECTION_LIMIT);
         }
-        let transport = self.connection.transport;
+        let transport = &self.connection.transport;
         transport.connections.increment(1.0);
         transport.opened.increment(1);
         self.set_identity(identity);

@@ -10,14 +10,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fastwebsockets::{Frame, OpCode, Payload, WebSocketRead, WebSocketWrite, handshake};
+use fastwebsockets::{
+    Frame, OpCode, Payload, Role, WebSocket, WebSocketRead, WebSocketWrite, handshake,
+};
 use http::{Request, header};
 use http_body_util::Empty;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::io::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -92,6 +94,17 @@ impl Opening {
         stream
             .set_nodelay(true)
             .map_err(|error| error.to_string())?;
+        self.try_open_on(stream).await
+    }
+
+    /// Opens the WebSocket on a connection that is there already, one of TLS for instance.
+    ///
+    /// # Errors
+    /// Why that did not work.
+    pub async fn try_open_on<S>(self, stream: S) -> Result<Client, String>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let mut request = Request::builder()
             .uri(&self.path)
             .header(header::HOST, self.address.to_string())
@@ -108,27 +121,33 @@ impl Opening {
         let executor = TokioExecutor::new();
         let opening = Box::pin(handshake::client(&executor, request, stream));
         let (socket, _) = opening.await.map_err(|error| error.to_string())?;
-        let (read, write) = socket.split(tokio::io::split);
-        let (outgoing, queue) = mpsc::unbounded_channel();
-        let recording = Arc::<Recording>::default();
-        let reading = tokio::spawn(read_all(
-            read,
-            recording.clone(),
-            outgoing.clone(),
-            self.pongs,
-        ));
-        let writing = tokio::spawn(write_all(write, queue));
-        let tasks = [reading.abort_handle(), writing.abort_handle()];
-        Ok(Client {
-            outgoing,
-            recording,
-            next_id: AtomicU32::new(1),
-            tasks,
-        })
+        Ok(Client::of(socket, self.pongs))
     }
 }
 
 impl Client {
+    /// A client on a stream of HTTP/2 that has been granted as WebSocket.
+    #[must_use]
+    pub fn on_stream(upgraded: Upgraded) -> Self {
+        let socket = WebSocket::after_handshake(TokioIo::new(upgraded), Role::Client);
+        Self::of(socket, true)
+    }
+
+    fn of(socket: WebSocket<Socket>, pongs: bool) -> Self {
+        let (read, write) = socket.split(tokio::io::split);
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        let recording = Arc::<Recording>::default();
+        let reading = tokio::spawn(read_all(read, recording.clone(), outgoing.clone(), pongs));
+        let writing = tokio::spawn(write_all(write, queue));
+        let tasks = [reading.abort_handle(), writing.abort_handle()];
+        Self {
+            outgoing,
+            recording,
+            next_id: AtomicU32::new(1),
+            tasks,
+        }
+    }
+
     /// Begins to open a connection to the server, or proxy, at `address`.
     #[must_use]
     pub fn to(address: SocketAddr) -> Opening {

@@ -11,17 +11,21 @@
 
 pub mod client;
 pub mod http;
+pub mod http2;
 pub mod mechamap;
 pub mod proxy;
 pub mod raw;
 pub mod server;
+pub mod tls;
 pub mod token;
 pub mod wait;
 
 pub use self::client::{Client, Position, Push, Refused};
 pub use self::http::{Answer, Http};
+pub use self::http2::Http2;
 pub use self::proxy::Proxy;
 pub use self::raw::RawSocket;
 pub use self::server::{Launch, Server};
+pub use self::tls::Certificate;
 pub use self::token::Token;
 pub use self::wait::{IN_TIME, SOON, until};

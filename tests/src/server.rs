@@ -134,10 +134,11 @@ impl Launch {
                 server.stderr()
             );
             let stdout = server.stdout();
-            let line = stdout
+            let url = stdout
                 .lines()
-                .find_map(|line| line.strip_prefix("listening on http://"));
-            line.map(|address| address.parse().expect("an address and a port"))
+                .find_map(|line| line.strip_prefix("listening on "));
+            let address = url.and_then(|url| Some(url.split_once("://")?.1));
+            address.map(|address| address.parse().expect("an address and a port"))
         })
         .await;
         server.http = Http::new(server.address);
@@ -230,9 +231,21 @@ impl Server {
 
     /// Posts `body` as it is to `/publish`, with the key.
     pub async fn post(&self, body: impl Into<bytes::Bytes>) -> Answer {
+        self.tell("/publish", body).await
+    }
+
+    /// Gets `path` of the server API, with the key.
+    pub async fn ask(&self, path: &str) -> Answer {
+        self.http
+            .get(path, &[("authorization", &format!("Bearer {API_KEY}"))])
+            .await
+    }
+
+    /// Posts `body` as it is to `path` of the server API, with the key.
+    pub async fn tell(&self, path: &str, body: impl Into<bytes::Bytes>) -> Answer {
         self.http
             .post(
-                "/publish",
+                path,
                 &[("authorization", &format!("Bearer {API_KEY}"))],
                 body,
             )

@@ -72,6 +72,10 @@ async fn a_contradiction_in_a_configuration_is_refused_with_the_settings_name() 
             "limits = { events_per_user = { events = 0, per = 60 } }",
             "limits.events_per_user",
         ),
+        (
+            "limits = { events_per_user = { events = 2000000000, per = 1 } }",
+            "limits.events_per_user",
+        ),
         ("drain = { batch = 0 }", "drain.batch"),
     ] {
         assert_refused(Launch::mechamap().config(toml), mentions).await;

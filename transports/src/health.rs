@@ -50,8 +50,13 @@ struct Broker {
 impl Health {
     /// Always 200 while the process answers; the body says how it is.
     pub(crate) fn health(&self, node: &Node) -> Response<Body> {
+        json(StatusCode::OK, &self.report(node))
+    }
+
+    /// The body of the above.
+    pub(crate) fn report(&self, node: &Node) -> impl Serialize + use<> {
         let up = node.broker_is_up();
-        let report = Report {
+        Report {
             status: if node.is_draining() || !node.history_is_up() {
                 "unhealthy"
             } else if up {
@@ -70,8 +75,7 @@ impl Health {
                 name: node.guarantees().name,
                 status: if up { "up" } else { "down" },
             },
-        };
-        json(StatusCode::OK, &report)
+        }
     }
 
     /// 200 while clients are taken in, 503 otherwise.

@@ -64,7 +64,8 @@ where
     Ok(json(StatusCode::OK, &accepted))
 }
 
-async fn read<B>(body: B, most: usize) -> Result<Bytes, Error>
+/// Reads a body of at most `most` bytes.
+pub(crate) async fn read<B>(body: B, most: usize) -> Result<Bytes, Error>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

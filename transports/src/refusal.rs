@@ -1,6 +1,6 @@
 //! Errors as HTTP answers.
 
-use fanfare::{AuthError, Error, ErrorKind, Problem};
+use fanfare::{AuthError, Disconnect, Error, ErrorKind, Problem};
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
@@ -21,20 +21,7 @@ struct Fields<'a> {
 
 /// `{"error":{"code":…,"message":…,"details":…}}` with the status of the error's kind.
 pub(crate) fn refusal(error: &Error) -> Response<Body> {
-    let (status, code) = match error.kind() {
-        ErrorKind::Unauthorized | ErrorKind::TokenExpired => {
-            (StatusCode::UNAUTHORIZED, "AUTH_FAILED")
-        }
-        ErrorKind::PermissionDenied => (StatusCode::FORBIDDEN, "FORBIDDEN"),
-        ErrorKind::MethodNotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
-        ErrorKind::InvalidEvent => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_EVENT"),
-        ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
-        ErrorKind::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
-        ErrorKind::LimitExceeded => (StatusCode::TOO_MANY_REQUESTS, "CONNECTION_LIMIT"),
-        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
-        ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
-        _ => (StatusCode::BAD_REQUEST, "INVALID_REQUEST"),
-    };
+    let (status, code) = named(error.kind());
     let fields = Fields {
         code,
         message: error.message(),
@@ -56,6 +43,28 @@ pub(crate) fn refusal(error: &Error) -> Response<Body> {
     response
 }
 
+/// The code of an error that a client is told.
+pub(crate) fn code(kind: ErrorKind) -> &'static str {
+    named(kind).1
+}
+
+fn named(kind: ErrorKind) -> (StatusCode, &'static str) {
+    match kind {
+        ErrorKind::Unauthorized | ErrorKind::TokenExpired => {
+            (StatusCode::UNAUTHORIZED, "AUTH_FAILED")
+        }
+        ErrorKind::PermissionDenied => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+        ErrorKind::MethodNotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+        ErrorKind::InvalidEvent => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_EVENT"),
+        ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+        ErrorKind::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
+        ErrorKind::LimitExceeded => (StatusCode::TOO_MANY_REQUESTS, "CONNECTION_LIMIT"),
+        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+        _ => (StatusCode::BAD_REQUEST, "INVALID_REQUEST"),
+    }
+}
+
 /// What a client is told that could not be recognized.
 pub(crate) fn unauthenticated(error: &AuthError) -> Error {
     match error {
@@ -64,6 +73,16 @@ pub(crate) fn unauthenticated(error: &AuthError) -> Error {
         AuthError::Expired => Error::new(ErrorKind::TokenExpired, error.to_string()),
         _ => Error::new(ErrorKind::Unauthorized, error.to_string()),
     }
+}
+
+/// A node that takes in nobody, or nobody more.
+pub(crate) fn not_opened(disconnect: &Disconnect) -> Error {
+    let kind = if *disconnect == Disconnect::SHUTDOWN {
+        ErrorKind::Unavailable
+    } else {
+        ErrorKind::LimitExceeded
+    };
+    Error::new(kind, disconnect.reason().to_owned()).retry_after(std::time::Duration::from_secs(5))
 }
 
 /// A JSON answer.

@@ -15,8 +15,10 @@ use crate::cors::{Cors, connects};
 use crate::health::Health;
 use crate::origin::AllowedOrigins;
 use crate::publish::publish;
-use crate::refusal::{refusal, unauthenticated};
+use crate::refusal::{not_opened, refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
+use crate::server_api::Endpoint;
+use crate::socket_io::{Arguments, SocketIoService};
 use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
 use crate::{Body, long_poll, sse};
 
@@ -27,7 +29,13 @@ use crate::{Body, long_poll, sse};
 /// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=`. Over HTTP/2 `CONNECT /ws` with `:protocol` `websocket` (RFC 8441) |
 /// | `GET /sse` | the stream of an EventSource; `?channel=`, and `Last-Event-ID`, `?cursor=` or `?since=` |
 /// | `GET /poll` | what stands behind a cursor, or comes within `?wait=`; the rest as for `/sse` |
-/// | `POST /publish` | publishes envelopes, with the API key |
+/// | `GET, POST /socket.io/` | Socket.IO clients, on the WebSocket, by polling, or from one to the other; `?token=`, `?channel=` |
+/// | `POST /publish` | publishes envelopes, with the API key as the next five |
+/// | `GET /channels` | the channels that are listened to, and by how many |
+/// | `GET /channels/{channel}/presence` | who is subscribed, where the channel's policy keeps that |
+/// | `GET /channels/{channel}/history` | what a channel remembers; `?limit=`, `?cursor=` |
+/// | `GET /users/{id}/connections` | a user's connections |
+/// | `POST /users/{id}/disconnect` | ends them |
 /// | `GET /health`, `GET /ready` | probes |
 /// | `GET /metrics` | what [`ServiceBuilder::metrics`] renders |
 /// | `GET /` | the page of [`ServiceBuilder::page`] |
@@ -45,7 +53,8 @@ struct Inner {
     origins: AllowedOrigins,
     page: Option<&'static str>,
     metrics: Option<Metrics>,
-    health: Health,
+    health: Arc<Health>,
+    socket_io: SocketIoService,
     codec: Arc<Centrifuge>,
     framing: Arc<WebSocketFraming>,
 }
@@ -89,6 +98,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// What an event brings to Socket.IO clients; the whole envelope, unless this says otherwise.
+    pub fn socket_io(mut self, arguments: Arguments) -> Self {
+        let Inner { node, health, .. } = &self.0;
+        self.0.socket_io = SocketIoService::new(node.clone(), health.clone(), arguments);
+        self
+    }
+
     /// The service.
     #[must_use]
     pub fn build(self) -> Service {
@@ -99,13 +115,16 @@ impl ServiceBuilder {
 impl Service {
     /// A service for a node, with probes and the WebSocket.
     pub fn builder(node: Node) -> ServiceBuilder {
+        let health = Arc::<Health>::default();
+        let socket_io = SocketIoService::new(node.clone(), health.clone(), Arguments::default());
         ServiceBuilder(Inner {
             node,
             api_key: None,
             origins: AllowedOrigins::default(),
             page: None,
             metrics: None,
-            health: Health::default(),
+            health,
+            socket_io,
             codec: Arc::new(Centrifuge),
             framing: Arc::new(WebSocketFraming),
         })
@@ -156,6 +175,10 @@ impl Inner {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        if request.uri().path() == "/socket.io/" {
+            let is_allowed = self.origins.allow(request.uri(), request.headers());
+            return self.socket_io.answer(request, is_allowed).await;
+        }
         let method = match request.method() {
             // The server leaves out the body.
             &Method::HEAD => &Method::GET,
@@ -193,12 +216,27 @@ impl Inner {
             (
                 method,
                 "/ws" | "/sse" | "/poll" | "/publish" | "/health" | "/ready" | "/metrics" | "/",
-            ) => {
-                let message = format!("{method} is not for this path");
-                Err(Error::new(ErrorKind::BadRequest, message))
-            }
-            _ => Err(not_found()),
+            ) => Err(wrong_method(method)),
+            _ => self.server_api(request).await,
         }
+    }
+
+    async fn server_api<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let uri = request.uri().clone();
+        let endpoint = Endpoint::at(uri.path()).ok_or_else(not_found)?;
+        let method = match request.method() {
+            &Method::HEAD => &Method::GET,
+            method => method,
+        };
+        if *method != endpoint.method() {
+            return Err(wrong_method(method));
+        }
+        self.check_api_key(&request)?;
+        endpoint.answer(&self.node, request).await
     }
 
     fn check_api_key<B>(&self, request: &Request<B>) -> Result<(), Error> {
@@ -248,15 +286,7 @@ impl Inner {
                     channels,
                     own_channel: false,
                 })
-                .map_err(|disconnect| {
-                    let kind = if disconnect == fanfare::Disconnect::SHUTDOWN {
-                        ErrorKind::Unavailable
-                    } else {
-                        ErrorKind::LimitExceeded
-                    };
-                    Error::new(kind, disconnect.reason().to_owned())
-                        .retry_after(std::time::Duration::from_secs(5))
-                })
+                .map_err(|disconnect| not_opened(&disconnect))
         };
         upgrade(&mut request, self.node.config().limits.message, open)
             .unwrap_or_else(|| Err(no_handshake()))
@@ -290,6 +320,13 @@ fn no_handshake() -> Error {
     Error::new(
         ErrorKind::BadRequest,
         "this path is for WebSocket handshakes (RFC 6455 or RFC 8441, version 13)",
+    )
+}
+
+fn wrong_method(method: &Method) -> Error {
+    Error::new(
+        ErrorKind::BadRequest,
+        format!("{method} is not for this path"),
     )
 }
 

@@ -22,7 +22,7 @@ use crate::sync::Mutex;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: Uuid,
-    pub(crate) transport: &'static Transport,
+    pub(crate) transport: Arc<Transport>,
     pub(crate) worker: usize,
     pub(crate) outbox: Outbox,
     pub(crate) timers: Timers,
@@ -72,9 +72,8 @@ impl Connection {
                     // now: the socket gives up what is not acknowledged within less than this.
                     self.note_receipt(before, shared);
                 }
-                if let Some(ping) = self.outbox.form().ping() {
-                    self.send(ping);
-                }
+                self.outbox.push_ping();
+                self.outbox.write();
             }
             Due::Close(disconnect) => {
                 if disconnect == Disconnect::STALE {

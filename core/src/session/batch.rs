@@ -24,6 +24,13 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// The frames as they are, in order, for a transport that does not write them by itself.
+    pub fn into_frames(self) -> impl Iterator<Item = Bytes> + Send {
+        self.frames.into_iter()
+    }
+}
+
 impl Buf for Batch {
     fn remaining(&self) -> usize {
         self.bytes

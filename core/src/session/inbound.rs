@@ -216,6 +216,7 @@ impl Session {
                 let (clients, users) = self.node.presence_stats(&channel)?;
                 Ok(Some(Reply::PresenceStats { clients, users }))
             }
+            Command::Invalid(error) => Err(error.into()),
             Command::Unsupported | Command::Connect(_) => Err(ErrorKind::MethodNotFound.into()),
         }
     }

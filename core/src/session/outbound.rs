@@ -68,9 +68,10 @@ impl Outbound {
         self.connection.outbox.is_cut()
     }
 
-    /// Lets fan-out write to the socket itself.
+    /// Lets fan-out write to the socket itself, beginning with what waits already.
     pub fn lend(&self, socket: impl DirectWrite) {
         self.connection.outbox.lend(Box::new(socket));
+        self.connection.outbox.write();
     }
 
     /// Writes to a lent socket after it was full, until the connection is to end. `writable`

@@ -178,11 +178,13 @@ impl Outbox {
     }
 
     /// Changes the form. Queued flushes take the frame of the new one, other frames become what
-    /// `reframe` makes of them.
+    /// `reframe` makes of them. The batch that was taken last counts as written.
     pub(crate) fn reframe(&self, form: Arc<WireForm>, reframe: impl Fn(&[u8]) -> Bytes) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         state.form = form;
+        state.bytes -= std::mem::take(&mut state.batch_bytes);
+        state.live -= std::mem::take(&mut state.batch_live);
         for chunk in state.queue.iter_mut().chain(&mut state.held) {
             if chunk.frame.is_empty() {
                 continue;
@@ -197,6 +199,7 @@ impl Outbox {
             }
             chunk.frame = frame;
         }
+        state.tell_room();
     }
 
     /// Adds a channel to the cursor, or moves it to where the client begins to read.
@@ -303,6 +306,18 @@ impl Outbox {
         }
     }
 
+    /// Queues the dialect's ping, if it has one. The caller writes it afterwards.
+    pub(crate) fn push_ping(&self) {
+        let mut state = self.state.lock();
+        // Made under the lock, so that none comes in the old form after a change.
+        if state.closing.is_none()
+            && let Some(frame) = state.form.ping()
+        {
+            state.bytes += frame.len();
+            state.queue.push_back(Chunk::control(frame));
+        }
+    }
+
     /// From now on flushes wait until [`release`](Self::release), so that a reply made meanwhile
     /// stands before them.
     pub(crate) fn hold(&self) {
@@ -397,9 +412,9 @@ impl Outbox {
     }
 
     /// Ends the connection after what is queued, or at once where that cannot arrive. The first
-    /// call decides.
-    pub(crate) fn close(&self, disconnect: Disconnect) {
-        self.state.lock().close(disconnect);
+    /// call decides; whether this was it, is the result.
+    pub(crate) fn close(&self, disconnect: Disconnect) -> bool {
+        self.state.lock().close(disconnect)
     }
 
     /// Waits until less than the budget is queued, or the connection ends. Cancel safe.
@@ -450,9 +465,9 @@ impl State {
         }
     }
 
-    fn close(&mut self, disconnect: Disconnect) {
+    fn close(&mut self, disconnect: Disconnect) -> bool {
         if self.closing.is_some() {
-            return;
+            return false;
         }
         if disconnect.is_abrupt() {
             // What stands half on the wire must be finished, or the close frame would lie inside it.
@@ -470,6 +485,7 @@ impl State {
         self.closing = Some(disconnect);
         self.tell_room();
         self.wake();
+        true
     }
 
     /// Writes the cursor into the first chunks of the queue, which are about to leave.

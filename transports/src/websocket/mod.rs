@@ -12,14 +12,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use fanfare::{Batch, Disconnect, Framing, Session, Transport};
+use fanfare::{Batch, Disconnect, Framing, Outbound, Session, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tracing::trace;
 
 use self::frame::{DataOpcode, Decoder, Message, close_frame, header, pong_frame};
 use self::tcp::serve_tcp;
-pub(crate) use self::upgrade::{is_upgrade, upgrade};
+pub(crate) use self::upgrade::{Handshake, Socket, Upgrading, is_upgrade, upgrade};
 
 /// Bytes read at once, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 16 << 10;
@@ -45,6 +45,25 @@ impl Framing for WebSocketFraming {
     fn frame(&self, message: &[u8], out: &mut BytesMut) {
         out.extend_from_slice(&header(DataOpcode::Text, message.len()));
         out.extend_from_slice(message);
+    }
+}
+
+/// Who takes the text messages of a WebSocket: a session, or what stands in front of one.
+pub(crate) trait Receiver: Send + 'static {
+    /// Where the frames to write come from.
+    fn outbound(&self) -> Outbound;
+
+    /// Takes one message. Not cancel safe, as [`Session::receive`].
+    fn receive(&mut self, message: &[u8]) -> impl Future<Output = Result<(), Disconnect>> + Send;
+}
+
+impl Receiver for Session {
+    fn outbound(&self) -> Outbound {
+        self.outbound()
+    }
+
+    async fn receive(&mut self, message: &[u8]) -> Result<(), Disconnect> {
+        self.receive(message).await
     }
 }
 
@@ -76,21 +95,34 @@ impl<S> WebSocket<S> {
 impl WebSocket<TcpStream> {
     /// Serves with the stream lent to the node; [`Transport::serve`] leaves writing to the task.
     pub fn serve_lent(self, session: Session) -> impl Future<Output = Disconnect> + Send {
-        serve_tcp(self, session)
+        self.serve_lent_to(session)
+    }
+
+    pub(crate) fn serve_lent_to(
+        self,
+        receiver: impl Receiver,
+    ) -> impl Future<Output = Disconnect> + Send {
+        serve_tcp(self, receiver)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport for WebSocket<S> {
-    async fn serve(self, mut session: Session) -> Disconnect {
+    fn serve(self, session: Session) -> impl Future<Output = Disconnect> + Send {
+        self.serve_to(session)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + 'static> WebSocket<S> {
+    pub(crate) async fn serve_to(self, mut receiver: impl Receiver) -> Disconnect {
         let (read, mut write) = tokio::io::split(self.stream);
         let mut source = Stream(read);
-        let outbound = session.outbound();
+        let outbound = receiver.outbound();
         let mut end = {
             let reading = pin!(read_messages(
                 &mut source,
                 self.early,
                 self.max_message,
-                &mut session
+                &mut receiver
             ));
             let writing = async {
                 let mut batch = Batch::default();
@@ -129,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport for WebSocket<S> {
             let _ = tokio::time::timeout(CLOSE_WITHIN, closing).await;
             // The client counts as gone once it has been told, not before: a node that goes down
             // waits for that.
-            drop(session);
+            drop(receiver);
             let _ = tokio::time::timeout(CLOSE_WITHIN, drain(&mut source)).await;
         }
         trace!(disconnect = %end.disconnect, "closed");
@@ -200,7 +232,7 @@ impl<R: AsyncRead + Unpin> Source for Stream<R> {
     }
 }
 
-/// Feeds the session until the client, or the session, has had enough.
+/// Feeds the receiver until the client, or the receiver, has had enough.
 ///
 /// Whatever is needed only while there is something to do is boxed: an idle connection holds this
 /// future, and nothing more.
@@ -208,12 +240,12 @@ async fn read_messages(
     source: &mut impl Source,
     early: Bytes,
     max_message: usize,
-    session: &mut Session,
+    receiver: &mut impl Receiver,
 ) -> End {
     let mut decoder = Decoder::new(max_message);
     if !early.is_empty() {
         let decoded = decode(&mut decoder, &mut BytesMut::from(early));
-        if let Err(end) = Box::pin(answer(decoded, session)).await {
+        if let Err(end) = Box::pin(answer(decoded, receiver)).await {
             return end;
         }
     }
@@ -221,7 +253,7 @@ async fn read_messages(
         let decoded =
             std::future::poll_fn(|context| poll_messages(context, source, &mut decoder)).await;
         let answered = match decoded {
-            Ok(decoded) => Box::pin(answer(decoded, session)).await,
+            Ok(decoded) => Box::pin(answer(decoded, receiver)).await,
             Err(_) => return End::gone(),
         };
         if let Err(end) = answered {
@@ -230,11 +262,11 @@ async fn read_messages(
     }
 }
 
-async fn answer((messages, error): Decoded, session: &mut Session) -> Result<(), End> {
-    let outbound = session.outbound();
+async fn answer((messages, error): Decoded, receiver: &mut impl Receiver) -> Result<(), End> {
+    let outbound = receiver.outbound();
     for message in messages {
         match message {
-            Message::Text(text) => session
+            Message::Text(text) => receiver
                 .receive(text.as_bytes())
                 .await
                 .map_err(End::disconnect)?,

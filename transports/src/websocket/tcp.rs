@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use fanfare::{DirectWrite, Disconnect, Outbound, Session};
+use fanfare::{DirectWrite, Disconnect, Outbound};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::trace;
 
-use super::{CLOSE_WITHIN, End, Source, WebSocket, drain, read_messages};
+use super::{CLOSE_WITHIN, End, Receiver, Source, WebSocket, drain, read_messages};
 
 /// The node's hand on a socket.
 struct Lent(Arc<TcpStream>);
@@ -43,25 +43,33 @@ impl Source for &TcpStream {
     }
 }
 
-pub(super) async fn serve_tcp(socket: WebSocket<TcpStream>, mut session: Session) -> Disconnect {
+pub(super) async fn serve_tcp(
+    socket: WebSocket<TcpStream>,
+    mut receiver: impl Receiver,
+) -> Disconnect {
     let WebSocket {
         stream,
         early,
         max_message,
     } = socket;
     let stream = Arc::new(stream);
-    let outbound = session.outbound();
+    let outbound = receiver.outbound();
     outbound.lend(Lent(stream.clone()));
     let end = {
         let mut source = &*stream;
-        let reading = pin!(read_messages(&mut source, early, max_message, &mut session));
+        let reading = pin!(read_messages(
+            &mut source,
+            early,
+            max_message,
+            &mut receiver
+        ));
         let mut driving = pin!(outbound.drive(|| writable(&stream)));
         tokio::select! {
             end = reading => end,
             disconnect = driving.as_mut() => End::disconnect(disconnect),
         }
     };
-    Box::pin(close(&stream, &outbound, end, session)).await
+    Box::pin(close(&stream, &outbound, end, receiver)).await
 }
 
 async fn writable(stream: &TcpStream) {
@@ -73,7 +81,7 @@ async fn close(
     stream: &TcpStream,
     outbound: &Outbound,
     mut end: End,
-    session: Session,
+    receiver: impl Receiver,
 ) -> Disconnect {
     if end.finish {
         outbound.close(end.disconnect.clone());
@@ -91,7 +99,7 @@ async fn close(
         let _ = SockRef::from(stream).shutdown(Shutdown::Write);
         // The client counts as gone once it has been told, not before: a node that goes down waits
         // for that.
-        drop(session);
+        drop(receiver);
         let _ = timeout(CLOSE_WITHIN, drain(&mut &*stream)).await;
     }
     trace!(disconnect = %end.disconnect, "closed");

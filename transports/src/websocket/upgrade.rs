@@ -41,33 +41,14 @@ pub(crate) fn upgrade<B>(
     max_message: usize,
     session: impl FnOnce() -> Result<Session, Error>,
 ) -> Option<Result<Response<Body>, Error>> {
-    let asks_for_json = asks_for_json(request.headers());
-    let mut response = if is_extended_connect(request) {
-        if request
-            .headers()
-            .get(header::SEC_WEBSOCKET_VERSION)?
-            .as_bytes()
-            != VERSION
-        {
-            return None;
-        }
-        let upgraded = hyper::upgrade::on(request);
-        let session = match session() {
-            Ok(session) => session,
-            Err(refusal) => return Some(Err(refusal)),
-        };
-        let lifeline = cut::lifeline();
-        tokio::spawn(serve_stream(upgraded, session, max_message, lifeline));
-        Response::default()
-    } else {
-        let (response, upgraded) = fastwebsockets::upgrade::upgrade(request).ok()?;
-        let session = match session() {
-            Ok(session) => session,
-            Err(refusal) => return Some(Err(refusal)),
-        };
-        tokio::spawn(serve_connection(upgraded, session, max_message));
-        response.map(|_| Body::empty())
+    let handshake = Handshake::read(request)?;
+    let session = match session() {
+        Ok(session) => session,
+        Err(refusal) => return Some(Err(refusal)),
     };
+    let asks_for_json = asks_for_json(request.headers());
+    let (mut response, upgrading) = handshake.grant();
+    tokio::spawn(serve(upgrading, session, max_message));
     if asks_for_json {
         let headers = response.headers_mut();
         headers.insert(
@@ -76,6 +57,72 @@ pub(crate) fn upgrade<B>(
         );
     }
     Some(Ok(response))
+}
+
+/// A valid handshake that has not been answered.
+pub(crate) enum Handshake {
+    Connection(Response<()>, UpgradeFut),
+    Stream(OnUpgrade),
+}
+
+/// A connection, or stream, on its way to become a WebSocket.
+pub(crate) enum Upgrading {
+    Connection(UpgradeFut),
+    /// The lifeline is for what hyper could not write.
+    Stream(OnUpgrade, Lifeline),
+}
+
+/// What a WebSocket lies on.
+pub(crate) enum Socket {
+    /// A bare TCP stream, and what had been read behind the handshake.
+    Tcp(TcpStream, Bytes),
+    /// TLS, or a stream of HTTP/2 with its lifeline.
+    Stream(TokioIo<Upgraded>, Option<Lifeline>),
+}
+
+impl Handshake {
+    /// None where the request is no valid one.
+    pub(crate) fn read<B>(request: &mut Request<B>) -> Option<Self> {
+        if !is_extended_connect(request) {
+            let (response, upgraded) = fastwebsockets::upgrade::upgrade(request).ok()?;
+            return Some(Self::Connection(response.map(drop), upgraded));
+        }
+        let version = request.headers().get(header::SEC_WEBSOCKET_VERSION)?;
+        (version.as_bytes() == VERSION).then(|| Self::Stream(hyper::upgrade::on(request)))
+    }
+
+    /// The answer. To be called while the request is being answered.
+    pub(crate) fn grant(self) -> (Response<Body>, Upgrading) {
+        match self {
+            Self::Connection(response, upgraded) => (
+                response.map(|()| Body::empty()),
+                Upgrading::Connection(upgraded),
+            ),
+            Self::Stream(upgraded) => (
+                Response::default(),
+                Upgrading::Stream(upgraded, cut::lifeline()),
+            ),
+        }
+    }
+}
+
+impl Upgrading {
+    /// Waits until the answer has been sent; none where the client went away before.
+    pub(crate) async fn socket(self) -> Option<Socket> {
+        match self {
+            Self::Connection(upgraded) => match upgraded.await {
+                Ok(socket) => Some(match bare_tcp(socket.into_inner().into_inner()) {
+                    Ok((stream, early)) => Socket::Tcp(stream, early),
+                    Err(upgraded) => Socket::Stream(TokioIo::new(upgraded), None),
+                }),
+                Err(error) => gone(&error),
+            },
+            Self::Stream(upgraded, lifeline) => match upgraded.await {
+                Ok(upgraded) => Some(Socket::Stream(TokioIo::new(upgraded), Some(lifeline))),
+                Err(error) => gone(&error),
+            },
+        }
+    }
 }
 
 fn asks_for_json(headers: &HeaderMap) -> bool {
@@ -87,44 +134,24 @@ fn asks_for_json(headers: &HeaderMap) -> bool {
         .any(|protocol| protocol.trim() == SUBPROTOCOL)
 }
 
-/// Serves what was a connection of HTTP/1.1.
-async fn serve_connection(upgraded: UpgradeFut, session: Session, max_message: usize) {
-    let upgraded = match upgraded.await {
-        Ok(socket) => socket.into_inner().into_inner(),
-        Err(error) => return gone(&error),
-    };
-    match bare_tcp(upgraded) {
-        Ok((stream, early)) => {
+async fn serve(upgrading: Upgrading, session: Session, max_message: usize) {
+    match upgrading.socket().await {
+        Some(Socket::Tcp(stream, early)) => {
             // As it is, not inside another future, which would hold it twice: before and while it
             // is polled. And without the server's read buffer.
             tokio::spawn(WebSocket::new(stream, &early, max_message).serve_lent(session));
         }
-        Err(upgraded) => {
-            let stream = TokioIo::new(upgraded);
-            tokio::spawn(WebSocket::new(stream, &[], max_message).serve(session));
+        Some(Socket::Stream(stream, lifeline)) => {
+            Box::pin(WebSocket::new(stream, &[], max_message).serve(session)).await;
+            drop(lifeline);
         }
+        None => {}
     }
 }
 
-/// Serves a stream of HTTP/2. The lifeline is for what hyper could not write.
-async fn serve_stream(
-    upgraded: OnUpgrade,
-    session: Session,
-    max_message: usize,
-    lifeline: Lifeline,
-) {
-    match upgraded.await {
-        Ok(upgraded) => {
-            let socket = WebSocket::new(TokioIo::new(upgraded), &[], max_message);
-            Box::pin(socket.serve(session)).await;
-        }
-        Err(error) => gone(&error),
-    }
-    drop(lifeline);
-}
-
-fn gone(error: &impl Display) {
+fn gone<T>(error: &impl Display) -> Option<T> {
     debug!(%error, "the connection went away during the handshake");
+    None
 }
 
 /// The TCP stream under an upgraded connection, and what had been read from it, if there is nothing
