@@ -171,6 +171,7 @@ async fn subscribed(timed: &Arc<Timed>) -> (Node, Session) {
         identity: Some(Identity::new("1").expect("a number can be a user's id")),
         channels: vec![Channel::new("thread.456").expect("the name is a channel name")],
         own_channel: false,
+        session: None,
     };
     let mut session = node.open(opening).expect("the node has room");
     session.outbound().lend(Sink);

@@ -120,6 +120,7 @@ fn open(node: &Node) -> Session {
         identity: Some(Identity::new("1").expect("a number can be a user's id")),
         channels: Vec::new(),
         own_channel: false,
+        session: None,
     };
     node.open(opening).expect("the node has room")
 }

@@ -30,6 +30,7 @@ use crate::channel::Channel;
 use crate::config::Limits;
 use crate::error::{Error, ErrorKind, Problem};
 use crate::event::{Event, Priority};
+use crate::retry::Retry;
 
 /// A platform's events.
 pub struct Catalog {
@@ -92,6 +93,12 @@ impl Catalog {
     /// The names of the events, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.events.keys().copied()
+    }
+
+    /// The retry rule of an event; none where the event is not in the set.
+    #[must_use]
+    pub fn retry(&self, event: &str) -> Option<Retry> {
+        self.events.get(event).map(|event| event.retry)
     }
 
     /// Whether the platform knows a channel.

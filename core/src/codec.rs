@@ -218,6 +218,10 @@ pub struct Connected {
     pub subscriptions: Vec<Subscribed>,
     /// Seconds between two pings.
     pub ping: u32,
+    /// What [`Opening::session`](crate::Opening) said.
+    pub session: Option<String>,
+    /// The node's id.
+    pub node: String,
 }
 
 /// The answer to subscribe.

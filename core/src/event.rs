@@ -262,6 +262,13 @@ impl Event {
         self.accepted_at = Instant::now();
         self
     }
+
+    /// Says when it was accepted; called by stores that read it back.
+    #[cfg(feature = "disk")]
+    pub(crate) fn accepted_then(mut self, at: Instant) -> Self {
+        self.accepted_at = at;
+        self
+    }
 }
 
 /// An event that has been accepted, with its position unless it is ephemeral.

@@ -166,18 +166,19 @@ impl Hub {
         while self.get_or_open(name).keep_for_polls(recent).is_err() {}
     }
 
-    /// Waits while too much waits in a channel. Cancel safe.
+    /// Waits while too much waits in a channel and history works. Cancel safe.
     pub(crate) async fn room(&self, name: &Name) {
         let channel = self.shard(name).lock().get(name).cloned();
         if let Some(channel) = channel {
-            channel.room(self.shared.config.buffers.pending).await;
+            let most = self.shared.config.buffers.pending;
+            channel.room(most, &self.shared).await;
         }
     }
 
     /// Whether somebody listens to the channel, so that a broker delivers it here already.
     pub(crate) fn is_listened_to(&self, name: &Name) -> bool {
         let channel = self.shard(name).lock().get(name).cloned();
-        channel.is_some_and(|channel| channel.subscribers() > 0)
+        channel.is_some_and(|channel| channel.is_listened_to())
     }
 
     /// Subscribes a connection. Flushes that begin from now on reach it; the returned position says
@@ -267,13 +268,13 @@ impl Hub {
         channels
     }
 
-    /// Flushes what waits anywhere, and returns once workers have written it.
+    /// Flushes what waits anywhere and can be shown, and returns once workers have written it.
     pub(crate) async fn flush_all(&self) {
         loop {
             let mut busy = false;
             self.each_channel(|channel| {
                 channel.flush_now(&self.shared);
-                busy |= channel.is_busy();
+                busy |= channel.is_busy(&self.shared);
             });
             if !busy {
                 return;

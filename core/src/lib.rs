@@ -46,8 +46,11 @@ pub mod metrics;
 mod node;
 mod presence;
 mod recovery;
+mod retry;
 mod session;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 mod wire;
 
@@ -71,6 +74,7 @@ pub use crate::history::HistoryStore;
 pub use crate::ingress::{Delivered, Ingress};
 pub use crate::node::{ConnectionInfo, Node};
 pub use crate::presence::Member;
+pub use crate::retry::{Backoff, Retry};
 pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Polled, Refusal, Session};
 pub use crate::transport::Transport;
 

@@ -45,6 +45,7 @@ pub struct Node(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    id: String,
     hub: Arc<Hub>,
     broker: Arc<dyn Broker>,
     authenticator: Arc<dyn Authenticator>,
@@ -93,7 +94,7 @@ impl Node {
     pub async fn publish(&self, event: Event) -> Result<Published, Error> {
         let _publishing = Publishing::enter(&self.0)?;
         self.check(&event)?;
-        self.0.hub.room(event.channel()).await;
+        self.room(&event).await?;
         self.hand_over(event).await
     }
 
@@ -110,7 +111,7 @@ impl Node {
         // in groups commits them as one.
         let mut under_way = Vec::with_capacity(events.len());
         for event in events {
-            self.0.hub.room(event.channel()).await;
+            self.room(&event).await?;
             under_way.push(self.hand_over(event));
         }
         let mut published = Vec::with_capacity(under_way.len());
@@ -127,10 +128,23 @@ impl Node {
         }
     }
 
-    fn check(&self, event: &Event) -> Result<(), Error> {
-        if !self.history_is_up() {
-            return Err(history_has_failed());
+    /// Waits while the event's channel has too much waiting.
+    async fn room(&self, event: &Event) -> Result<(), Error> {
+        self.0.hub.room(event.channel()).await;
+        // It may have failed while the channel waited for it.
+        self.check_history()
+    }
+
+    fn check_history(&self) -> Result<(), Error> {
+        if self.history_is_up() {
+            Ok(())
+        } else {
+            Err(history_has_failed())
         }
+    }
+
+    fn check(&self, event: &Event) -> Result<(), Error> {
+        self.check_history()?;
         let most = self.config().limits.envelope + FILLED_IN;
         if event.payload().len() > most {
             return Err(Error::new(
@@ -361,6 +375,12 @@ impl Node {
     #[must_use]
     pub fn guarantees(&self) -> Guarantees {
         self.0.broker.guarantees()
+    }
+
+    /// The node's id: random, and another one each time it is started.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
     }
 
     /// The node's numbers.

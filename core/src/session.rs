@@ -53,6 +53,9 @@ pub struct Opening {
     pub channels: Vec<Channel>,
     /// Whether the user's own channel, `user.{id}`, is one of them.
     pub own_channel: bool,
+    /// By what the client's other requests name this session, where its commands do not come the
+    /// way the frames go. Whoever knows it can speak for the client.
+    pub session: Option<String>,
 }
 
 /// One connection of a client. Owned by the transport that carries it; dropping it ends the
@@ -73,6 +76,7 @@ struct Welcome {
     identity: Option<Identity>,
     channels: Vec<Channel>,
     own_channel: bool,
+    session: Option<String>,
 }
 
 impl Session {
@@ -108,6 +112,7 @@ impl Session {
             identity: opening.identity,
             channels: opening.channels,
             own_channel: opening.own_channel,
+            session: opening.session,
         }));
         Self {
             node,
@@ -231,11 +236,7 @@ impl Session {
         let (subscription, flushed) = self.node.hub().join(channel, &self.connection, follow);
         self.connection.subscriptions.lock().push(subscription);
         let subscribed = match since {
-            Some(since) => {
-                let subscribed = self.recover(channel, &since, flushed, usize::MAX).await;
-                self.count_recovery(&subscribed);
-                subscribed
-            }
+            Some(since) => self.recover(channel, &since, flushed, usize::MAX).await,
             None => self.begin(channel, flushed).await,
         };
         match &subscribed {
@@ -292,14 +293,13 @@ impl Session {
         })
     }
 
-    fn count_recovery(&self, subscribed: &Result<Subscribed, Error>) {
+    /// Counts what a client that says where it stands is told.
+    fn count_recovery(&self, subscribed: &Subscribed) {
         let metrics = &self.node.hub().shared.metrics;
-        match subscribed {
-            Ok(Subscribed {
-                recovered: true, ..
-            }) => metrics.recovered.increment(1),
-            Ok(_) => metrics.not_recovered.increment(1),
-            Err(_) => {}
+        match (subscribed.was_recovering, subscribed.recovered) {
+            (false, _) => {}
+            (true, true) => metrics.recovered.increment(1),
+            (true, false) => metrics.not_recovered.increment(1),
         }
     }
 

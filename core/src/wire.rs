@@ -191,6 +191,20 @@ impl Flush {
         }
     }
 
+    /// What of it has a position; none where nothing has.
+    pub(crate) fn positioned(self: &Arc<Self>) -> Option<Arc<Self>> {
+        let has_position = |p: &&Arc<Publication>| p.position().is_some();
+        let positioned = self.publications.iter().filter(has_position);
+        match positioned.clone().count() {
+            0 => None,
+            all if all == self.publications.len() => Some(self.clone()),
+            _ => {
+                let positioned = positioned.cloned().collect();
+                Some(Arc::new(Self::new(self.channel.clone(), positioned)))
+            }
+        }
+    }
+
     pub(crate) fn is_notice(&self) -> bool {
         self.notice.is_some()
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use fanfare::auth::jwt::JwtKey;
+use fanfare::history::disk::Disk;
 use fanfare::{Config, Node};
 use fanfare_transports::{Server, Service, Tls, TlsErrorKind};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -37,6 +38,15 @@ struct Flags {
         value_name = "ADDR"
     )]
     listen: SocketAddr,
+    /// Where history is kept: `memory:`, or `file:DIR`, which survives a restart
+    #[arg(
+        long,
+        env = "FANFARE_HISTORY",
+        default_value = "memory:",
+        value_name = "URL",
+        value_parser = history
+    )]
+    history: History,
     /// HS256 secret of client tokens; a random one is printed where none is given
     #[arg(
         long,
@@ -68,6 +78,21 @@ struct Flags {
     /// Browser origin that may connect besides the server's own; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
+}
+
+/// Where history is kept.
+#[derive(Clone, Debug)]
+enum History {
+    Memory,
+    Folder(PathBuf),
+}
+
+fn history(text: &str) -> Result<History, String> {
+    match text.split_once(':') {
+        Some(("memory", "")) => Ok(History::Memory),
+        Some(("file", folder)) if !folder.is_empty() => Ok(History::Folder(folder.into())),
+        _ => Err("history is kept in `memory:` or in `file:DIR`".to_owned()),
+    }
 }
 
 fn demo_rate(text: &str) -> Result<f64, String> {
@@ -114,7 +139,11 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let tls = tls(flags.tls_cert.as_deref(), flags.tls_key.as_deref())?;
     let secret = flags.jwt_secret.clone().unwrap_or_else(random_secret);
     let api_key = flags.api_key.clone().unwrap_or_else(random_secret);
-    let node = Node::builder()
+    let mut node = Node::builder();
+    if let History::Folder(folder) = &flags.history {
+        node = node.history(Disk::open(folder).map_err(causes)?);
+    }
+    let node = node
         .config(config)
         .jwt(JwtKey::Hs256(secret.as_bytes()))
         .map_err(causes)?

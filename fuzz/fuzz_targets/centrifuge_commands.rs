@@ -215,6 +215,7 @@ fn open(node: &Node) -> (Session, Wire) {
         identity: None,
         channels: Vec::new(),
         own_channel: false,
+        session: None,
     });
     let session = session.expect("the node has room");
     session.outbound().lend(wire.clone());

@@ -247,6 +247,18 @@ async fn a_client_that_stops_before_its_first_request_is_cut() {
     for cut in cuts {
         cut.await.unwrap();
     }
+    // Between two requests of HTTP/1.1 there is as much time as for the first.
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let request = b"GET /health HTTP/1.1\r\nhost: a.example\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    stream.write_all(request).await.unwrap();
+    let begun = Instant::now();
+    let mut answers = String::new();
+    let end = timeout(SOON, stream.read_to_string(&mut answers)).await;
+    assert!(end.is_ok(), "the connection is still there");
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
+    assert!(begun.elapsed() > Duration::from_millis(900));
     // One that trickles does not win time.
     let begun = Instant::now();
     let mut stream = TcpStream::connect(server.address()).await.unwrap();

@@ -172,3 +172,6 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

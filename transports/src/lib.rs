@@ -13,6 +13,8 @@
 mod body;
 mod cors;
 mod cut;
+mod emulation;
+mod events;
 mod health;
 mod long_poll;
 mod origin;

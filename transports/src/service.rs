@@ -12,6 +12,7 @@ use fanfare::{Action, Error, ErrorKind, Identity, Node, Opening, metrics};
 use http::{HeaderValue, Method, Request, Response, header};
 
 use crate::cors::{Cors, connects};
+use crate::emulation::{Emulation, Stream};
 use crate::health::Health;
 use crate::origin::AllowedOrigins;
 use crate::publish::publish;
@@ -29,6 +30,7 @@ use crate::{Body, long_poll, sse};
 /// | `GET /ws` | a WebSocket that speaks the Centrifuge protocol; `?token=`, `?channel=`. Over HTTP/2 `CONNECT /ws` with `:protocol` `websocket` (RFC 8441) |
 /// | `GET /sse` | the stream of an EventSource; `?channel=`, and `Last-Event-ID`, `?cursor=` or `?since=` |
 /// | `GET /poll` | what stands behind a cursor, or comes within `?wait=`; the rest as for `/sse` |
+/// | `POST /connection/http_stream`, `GET /connection/sse`, `POST /emulation` | the Centrifuge protocol without WebSockets |
 /// | `GET, POST /socket.io/` | Socket.IO clients, on the WebSocket, by polling, or from one to the other; `?token=`, `?channel=` |
 /// | `POST /publish` | publishes envelopes, with the API key as the next five |
 /// | `GET /channels` | the channels that are listened to, and by how many |
@@ -57,6 +59,7 @@ struct Inner {
     socket_io: SocketIoService,
     codec: Arc<Centrifuge>,
     framing: Arc<WebSocketFraming>,
+    emulation: Emulation,
 }
 
 /// Chooses what a [`Service`] offers besides the WebSocket and the probes.
@@ -127,6 +130,7 @@ impl Service {
             socket_io,
             codec: Arc::new(Centrifuge),
             framing: Arc::new(WebSocketFraming),
+            emulation: Emulation::default(),
         })
     }
 
@@ -197,6 +201,13 @@ impl Inner {
             (&Method::GET | &Method::CONNECT, "/ws") => self.websocket(request).await,
             (&Method::GET, "/sse") => sse::answer(&self.node, &request.into_parts().0).await,
             (&Method::GET, "/poll") => long_poll::answer(&self.node, &request.into_parts().0).await,
+            (&Method::POST, "/connection/http_stream") => self.emulate(Stream::Http, request).await,
+            (&Method::GET, "/connection/sse") => self.emulate(Stream::Events, request).await,
+            (&Method::POST, "/emulation") => {
+                self.emulation
+                    .receive(&self.node, request.into_body())
+                    .await
+            }
             (&Method::POST, "/publish") => {
                 self.check_api_key(&request)?;
                 publish(&self.node, request.into_body()).await
@@ -215,10 +226,32 @@ impl Inner {
             },
             (
                 method,
-                "/ws" | "/sse" | "/poll" | "/publish" | "/health" | "/ready" | "/metrics" | "/",
+                "/ws"
+                | "/sse"
+                | "/poll"
+                | "/connection/http_stream"
+                | "/connection/sse"
+                | "/emulation"
+                | "/publish"
+                | "/health"
+                | "/ready"
+                | "/metrics"
+                | "/",
             ) => Err(wrong_method(method)),
             _ => self.server_api(request).await,
         }
+    }
+
+    async fn emulate<B>(&self, stream: Stream, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if request.method() == Method::HEAD {
+            return Ok(Response::new(Body::empty()));
+        }
+        let (parts, body) = request.into_parts();
+        self.emulation.open(&self.node, stream, &parts, body).await
     }
 
     async fn server_api<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
@@ -285,6 +318,7 @@ impl Inner {
                     identity,
                     channels,
                     own_channel: false,
+                    session: None,
                 })
                 .map_err(|disconnect| not_opened(&disconnect))
         };

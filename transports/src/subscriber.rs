@@ -82,6 +82,7 @@ impl Subscriber {
             identity: Some(self.identity),
             channels: self.channels,
             own_channel: false,
+            session: None,
         };
         match node.open(opening) {
             Ok(session) => Ok((session, self.connect)),

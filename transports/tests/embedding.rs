@@ -149,6 +149,7 @@ async fn piped(
             identity: Some(Identity::new("1").unwrap()),
             channels: vec![Channel::new("thread.1").unwrap()],
             own_channel: false,
+            session: None,
         })
         .unwrap();
     let serving = tokio::spawn(WebSocket::new(near, &[], 1 << 16).serve(session));

@@ -155,6 +155,7 @@ async fn join(
         identity: Some(identity),
         channels: Vec::new(),
         own_channel: false,
+        session: None,
     };
     let mut session = node.open(opening).expect("the node has room");
     match outlet {

@@ -11,6 +11,7 @@ use super::channels::ChannelPattern;
 use super::envelope::EnvelopeFields;
 use crate::error::Problem;
 use crate::event::{Guarantee, Priority};
+use crate::retry::Retry;
 
 /// An event of a platform: its data's type, and beside it everything else that holds for it.
 ///
@@ -43,6 +44,8 @@ pub trait TypedEvent: DeserializeOwned + Validate<Context = ()> + JsonSchema + '
     const PRIORITY: Priority;
     /// What is owed to subscribers.
     const GUARANTEE: Guarantee = Guarantee::AtLeastOnce;
+    /// What is done where its delivery outside the process fails.
+    const RETRY: Retry = Retry::of(Self::PRIORITY, Self::GUARANTEE);
     /// The forms of the channels it may go to; the first is the one that [`channel_id`] fills.
     /// Empty where any channel of the platform will do, and the publisher has to name it.
     ///
@@ -73,6 +76,7 @@ pub(super) struct EventType {
     pub(super) name: Arc<str>,
     pub(super) priority: Priority,
     pub(super) guarantee: Guarantee,
+    pub(super) retry: Retry,
     pub(super) channels: Vec<ChannelPattern>,
     pub(super) from_clients: bool,
     read: fn(&RawValue, &EnvelopeFields<'_>) -> Result<Reading, Vec<Problem>>,
@@ -92,6 +96,7 @@ impl EventType {
             name: T::NAME.into(),
             priority: T::PRIORITY,
             guarantee: T::GUARANTEE,
+            retry: T::RETRY,
             channels,
             from_clients: T::FROM_CLIENTS,
             read: read::<T>,

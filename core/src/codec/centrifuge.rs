@@ -191,6 +191,8 @@ fn write_connected(line: &mut Vec<u8>, connected: &Connected) {
         ttl,
         subscriptions,
         ping,
+        session,
+        node,
     } = connected;
     write(
         line,
@@ -201,6 +203,12 @@ fn write_connected(line: &mut Vec<u8>, connected: &Connected) {
     if ttl.is_some() {
         line.push(b',');
         write_ttl(line, *ttl);
+    }
+    if let Some(session) = session {
+        line.extend_from_slice(br#","session":"#);
+        write_json(line, session);
+        line.extend_from_slice(br#","node":"#);
+        write_json(line, node);
     }
     if !subscriptions.is_empty() {
         line.extend_from_slice(br#","subs":{"#);

@@ -158,7 +158,11 @@ impl Channel {
     /// them that is not subscribed meanwhile.
     pub(crate) fn keep_for_polls(&self, recent: Duration) -> Result<(), Removed> {
         let mut state = self.state.lock();
-        state.polled = Some((Instant::now() + recent, recent));
+        let now = Instant::now();
+        // What was promised to one client is not shortened by the next.
+        let promised = state.polled.filter(|(until, _)| *until > now);
+        let (until, longest) = promised.unwrap_or((now, Duration::ZERO));
+        state.polled = Some((until.max(now + recent), longest.max(recent)));
         if state.removed { Err(Removed) } else { Ok(()) }
     }
 
@@ -187,10 +191,12 @@ impl Channel {
         self.go_on(&mut state, shared);
     }
 
-    /// Whether events wait or are under way.
-    pub(crate) fn is_busy(&self) -> bool {
+    /// Whether events are under way, or wait and can still be shown.
+    pub(crate) fn is_busy(&self, shared: &Shared) -> bool {
         let state = self.state.lock();
-        state.flushing || state.pending.due().is_some()
+        let store = &shared.store;
+        let first = state.pending.first_ticket();
+        state.flushing || first.is_some_and(|first| store.is_up() || first <= store.safe())
     }
 
     /// Does what can be done now with what waits: flushes it, lets go of it, or sees to being called
@@ -381,18 +387,32 @@ impl Channel {
         self.state.lock().subscribers
     }
 
+    /// Whether somebody is subscribed, or will be back to poll.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        let state = self.state.lock();
+        let polled = state
+            .polled
+            .is_some_and(|(until, _)| until > Instant::now());
+        state.subscribers > 0 || polled
+    }
+
     /// The newest position that subscribers have been shown.
     pub(crate) fn flushed(&self) -> Position {
         self.state.lock().flushed
     }
 
-    /// Waits until less than `bytes` wait for the next flush. Cancel safe.
-    pub(crate) async fn room(&self, bytes: usize) {
+    /// Has whoever waits for room look again: what waits for history never leaves.
+    pub(crate) fn history_failed(&self) {
+        self.room.notify_waiters();
+    }
+
+    /// Waits until less than `bytes` wait for the next flush, or history fails. Cancel safe.
+    pub(crate) async fn room(&self, bytes: usize, shared: &Shared) {
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            if self.state.lock().pending.bytes() < bytes {
+            if self.state.lock().pending.bytes() < bytes || !shared.store.is_up() {
                 return;
             }
             room.await;

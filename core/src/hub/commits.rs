@@ -37,6 +37,10 @@ impl Commits {
                     error = &problem as &dyn std::error::Error,
                     "history has failed; nothing is published until the process is started anew"
                 );
+                let waiting = std::mem::take(&mut *self.waiting.lock());
+                for channel in waiting.iter().filter_map(|(_, channel)| channel.upgrade()) {
+                    channel.history_failed();
+                }
                 return;
             }
             // A store commits many at once.

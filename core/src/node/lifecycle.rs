@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::warn;
+use uuid::Uuid;
 
 use super::{Inner, Node, draining};
 use crate::broker::BrokerError;
@@ -36,6 +37,7 @@ impl Node {
         hub.start();
         hub.shared.metrics.broker_up.set(1.0);
         let inner = Arc::new(Inner {
+            id: Uuid::new_v4().to_string(),
             hub,
             broker: parts.broker,
             authenticator: parts.authenticator,

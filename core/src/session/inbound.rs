@@ -127,6 +127,7 @@ impl Session {
         let form = self.connection.outbox.form();
         let mut apart = Vec::new();
         let mut visit = |subscribed: &mut Subscribed| {
+            self.count_recovery(subscribed);
             self.connection
                 .transport
                 .recovered(&subscribed.publications);
@@ -223,6 +224,10 @@ impl Session {
 
     async fn handle_connect(&mut self, connect: Connect) -> Result<Reply, Refusal> {
         let positions = connect.positions.clone();
+        let session = self
+            .opening
+            .as_mut()
+            .and_then(|opening| opening.session.take());
         let channels = self.enter(connect).await?;
         let ttl = self.identity().and_then(|identity| identity.ttl());
         let mut subscriptions = Vec::with_capacity(channels.len());
@@ -247,6 +252,8 @@ impl Session {
             ttl,
             subscriptions,
             ping: self.connection.timers.ping_every,
+            session,
+            node: self.node.id().to_owned(),
         }))
     }
 

@@ -75,6 +75,8 @@ struct State {
     /// The session, where it waits for the queue to become shorter.
     room: Option<Waker>,
     closing: Option<Disconnect>,
+    /// Whether it answers a poll, which ephemeral events neither end nor are part of.
+    polls: bool,
     /// Whether fan-out has it on its list of connections to write.
     staged: bool,
     lost: Vec<(Channel, u64)>,
@@ -166,6 +168,7 @@ impl Outbox {
                 waker: None,
                 room: None,
                 closing: None,
+                polls: false,
                 staged: false,
                 lost: Vec::new(),
             }),
@@ -253,10 +256,25 @@ impl Outbox {
         self.state.lock().direct = Some(direct);
     }
 
+    /// From now on only takes what has a position: a poll does not see ephemeral events.
+    pub(crate) fn answer_poll(&self) {
+        self.state.lock().polls = true;
+    }
+
     /// Queues a flush. The caller writes it afterwards if it was newly staged.
     pub(crate) fn push_flush(&self, flush: &Arc<Flush>) -> Pushed {
         let mut guard = self.state.lock();
         let state = &mut *guard;
+        let positioned;
+        let flush = if state.polls {
+            let Some(some) = flush.positioned() else {
+                return Pushed::default();
+            };
+            positioned = some;
+            &positioned
+        } else {
+            flush
+        };
         let frame = flush.frame(&state.form);
         let mut pushed = Pushed::default();
         if state.closing.is_some() || frame.is_empty() {

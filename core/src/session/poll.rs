@@ -60,6 +60,7 @@ impl Session {
         };
         let mut events = Vec::new();
         for channel in &channels {
+            self.node.subscribe_broker(channel).await?;
             self.node.hub().keep_for_polls(channel, wait + POLLED_STAYS);
             let since = positions
                 .iter()
@@ -87,6 +88,7 @@ impl Session {
             Some(since) => self.recover(channel, &since, flushed, MOST).await?,
             None => self.begin(channel, flushed).await?,
         };
+        self.count_recovery(&subscribed);
         if subscribed.was_recovering {
             polled.recovered &= subscribed.recovered;
         }
@@ -115,6 +117,7 @@ impl Session {
         mut polled: Polled,
     ) -> Result<Polled, Refusal> {
         let outbox = &self.connection.outbox;
+        outbox.answer_poll();
         outbox.hold();
         for channel in channels {
             let since = polled.cursor.position(channel).map(Since::from);

@@ -8,12 +8,12 @@ use bytes::{Buf, BytesMut};
 use fanfare::codec::centrifuge::Centrifuge;
 use fanfare::{
     Action, AuthError, Authenticator, Authorizer, Batch, BoxFuture, Channel, Config, Disconnect,
-    Error, Event, Framing, Handshake, Identity, Node, Opening, Outbound, Session,
+    Error, Event, Framing, Handshake, Identity, Node, NodeBuilder, Opening, Outbound, Session,
 };
 use serde_json::{Value, json};
 
 #[derive(Debug)]
-struct Everyone;
+pub(crate) struct Everyone;
 
 impl Authenticator for Everyone {
     fn authenticate<'a>(
@@ -51,13 +51,14 @@ impl Framing for ZeroEnded {
 }
 
 pub(crate) async fn node(config: Config) -> Node {
+    builder(config).start().await.unwrap()
+}
+
+pub(crate) fn builder(config: Config) -> NodeBuilder {
     Node::builder()
         .config(config)
         .authenticator(Everyone)
         .authorizer(Everyone)
-        .start()
-        .await
-        .unwrap()
 }
 
 pub(crate) fn channel(name: &str) -> Channel {
@@ -91,6 +92,7 @@ impl Client {
                 identity: None,
                 channels: Vec::new(),
                 own_channel: false,
+                session: None,
             })
             .unwrap();
         let outbound = session.outbound();

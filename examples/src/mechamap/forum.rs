@@ -121,6 +121,11 @@ impl TypedEvent for TypingStarted {
     const CHANNELS: &'static [&'static str] = &["thread.{thread_id}"];
     const FROM_CLIENTS: bool = true;
 
+    /// One who is still writing makes the news of a moment ago superfluous.
+    fn conflation_key(&self) -> Option<String> {
+        Some(format!("{} {}", Self::NAME, self.user.id))
+    }
+
     fn author(&self) -> Option<String> {
         Some(self.user.id.to_string())
     }

@@ -66,6 +66,11 @@ impl TypedEvent for TypingStarted {
         Some(self.conversation_id.to_string())
     }
 
+    /// As in a thread: the newest is enough.
+    fn conflation_key(&self) -> Option<String> {
+        Some(format!("{} {}", Self::NAME, self.user_id))
+    }
+
     fn author(&self) -> Option<String> {
         Some(self.user_id.to_string())
     }

@@ -179,7 +179,8 @@ impl History {
 }
 
 /// Where a client stands in a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Position {
     /// The incarnation of the channel's offsets.
     pub epoch: String,

@@ -13,6 +13,8 @@ use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -71,6 +73,13 @@ pub(crate) struct Protocols {
     head: u32,
     handshake: Duration,
     idle: Duration,
+    ping: Duration,
+    pong: Duration,
+    /// How long the system goes on with a connection whose client takes nothing of what is sent.
+    /// Shorter than the time between two signs of life, so that what stood before one of them has
+    /// arrived where the next can be sent; and the end of answers that nobody reads.
+    #[cfg(target_os = "linux")]
+    unacknowledged: Duration,
 }
 
 impl Protocols {
@@ -87,6 +96,10 @@ impl Protocols {
             head: u32::try_from(limits.head).unwrap_or(u32::MAX),
             handshake: limits.handshake,
             idle: IDLE,
+            ping: PING_EVERY,
+            pong: PONG_WITHIN,
+            #[cfg(target_os = "linux")]
+            unacknowledged: config.heartbeat.comment * 5 / 6,
         }
     }
 
@@ -101,6 +114,10 @@ impl Protocols {
         // What is sent has been put together already, and must not wait for more.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "TCP_NODELAY");
+        }
+        #[cfg(target_os = "linux")]
+        if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(self.unacknowledged)) {
+            debug!(%error, "TCP_USER_TIMEOUT");
         }
         let requests = Arc::<Requests>::default();
         let answering = Answering {
@@ -183,8 +200,8 @@ impl Protocols {
             .max_header_list_size(self.head)
             .max_concurrent_streams(STREAMS)
             .max_send_buf_size(SEND_BUFFER)
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PONG_WITHIN)
+            .keep_alive_interval(self.ping)
+            .keep_alive_timeout(self.pong)
             .enable_connect_protocol();
         let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), answering));
         let served = tokio::select! {
@@ -300,3 +317,6 @@ impl Drop for UnderWay {
         self.0.under_way.send_modify(|count| *count -= 1);
     }
 }
+
+#[cfg(test)]
+mod tests;

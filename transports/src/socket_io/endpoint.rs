@@ -180,6 +180,7 @@ impl SocketIoService {
             identity: None,
             channels: channels(parts)?,
             own_channel: true,
+            session: None,
         })
     }
 
