@@ -3,33 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { chromium } from 'playwright-core';
-
-import { API_KEY, Server } from './harness/server.js';
-import { token } from './harness/token.js';
-
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
-
-/** The page of a server, in a browser that ends with the test; whatever it complains of is kept. */
-async function open(t, server, viewport) {
-  const executablePath = process.env.FANFARE_TEST_CHROMIUM ?? '/usr/bin/chromium';
-  const browser = await chromium.launch({ executablePath, args: FLAGS });
-  t.after(() => browser.close());
-  const page = await browser.newPage({ viewport });
-  const complaints = [];
-  page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  await page.goto(`http://${server.host}:${server.port}/#token=${token(1)}&key=${API_KEY}`);
-  return { page, complaints };
-}
-
-const text = (page, pattern) => page.getByText(pattern).first().waitFor();
+import { open, text } from './harness/page.js';
+import { Server } from './harness/server.js';
 
 test('the live page connects, shows events as they come, and publishes', async (t) => {
   const server = await Server.start(t, '', '--demo', '100');
-  const { page, complaints } = await open(t, server, { width: 1280, height: 800 });
+  const { page, complaints } = await open(t, server);
   await text(page, /^Connected$/);
   await page.locator('#rows .row').nth(10).waitFor();
   await page.locator('#comments li').first().waitFor();
@@ -44,7 +23,7 @@ test('the live page connects, shows events as they come, and publishes', async (
 
 test('a refused channel is said to be refused', async (t) => {
   const server = await Server.start(t);
-  const { page } = await open(t, server, { width: 1280, height: 800 });
+  const { page } = await open(t, server);
   await text(page, /^Connected$/);
   await page.locator('#channel').fill('user.999');
   await page.getByRole('button', { name: 'Subscribe', exact: true }).click();
@@ -53,7 +32,7 @@ test('a refused channel is said to be refused', async (t) => {
 
 test('the page recovers what it missed while it was cut off', async (t) => {
   const server = await Server.start(t, '', '--demo', '100');
-  const { page, complaints } = await open(t, server, { width: 390, height: 844 });
+  const { page, complaints } = await open(t, server, { viewport: { width: 390, height: 844 } });
   await text(page, /^Connected$/);
   await page.locator('#rows .row').nth(5).waitFor();
   await page.locator('#cut').click();
