@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite, not a library")]
 
+#[path = "conformance/socket_io.rs"]
+mod socket_io_client;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +32,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::AbortHandle;
 
+use self::socket_io_client::SocketIoClient;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn websocket_over_tcp() {
     assert_complete(&check_all::<WebSocketClient<Upgraded>>(&Plan::default()).await);
@@ -37,6 +42,11 @@ async fn websocket_over_tcp() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn websocket_over_a_pipe() {
     assert_complete(&check_all::<WebSocketClient<DuplexStream>>(&Plan::default()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn socket_io() {
+    assert_complete(&check_all::<SocketIoClient>(&Plan::default()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,6 +88,25 @@ impl Served {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(64 << 10).unwrap();
         socket.connect(self.address).await.map_err(|_| End::Lost)
+    }
+
+    async fn websocket(&self, path: &str) -> Result<fastwebsockets::WebSocket<Upgraded>, End> {
+        let request = Request::get(path)
+            .header(header::HOST, self.address.to_string())
+            .header(header::CONNECTION, "upgrade")
+            .header(header::UPGRADE, "websocket")
+            .header(
+                header::SEC_WEBSOCKET_KEY,
+                fastwebsockets::handshake::generate_key(),
+            )
+            .header(header::SEC_WEBSOCKET_VERSION, "13")
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        let stream = self.socket().await?;
+        let (socket, _) = fastwebsockets::handshake::client(&TokioExecutor::new(), request, stream)
+            .await
+            .map_err(|_| End::Told)?;
+        Ok(socket)
     }
 }
 
@@ -218,21 +247,8 @@ impl Client for WebSocketClient<Upgraded> {
     }
 
     async fn connect(server: &Served, connecting: Connecting<'_, Positions>) -> Result<Self, End> {
-        let request = Request::get(format!("/ws?{}", query(connecting.channels)))
-            .header(header::HOST, server.address.to_string())
-            .header(header::CONNECTION, "upgrade")
-            .header(header::UPGRADE, "websocket")
-            .header(
-                header::SEC_WEBSOCKET_KEY,
-                fastwebsockets::handshake::generate_key(),
-            )
-            .header(header::SEC_WEBSOCKET_VERSION, "13")
-            .body(Empty::<Bytes>::new())
-            .unwrap();
-        let stream = server.socket().await?;
-        let (socket, _) = fastwebsockets::handshake::client(&TokioExecutor::new(), request, stream)
-            .await
-            .map_err(|_| End::Told)?;
+        let path = format!("/ws?{}", query(connecting.channels));
+        let socket = server.websocket(&path).await?;
         Self::start(socket, &connecting).await
     }
 
