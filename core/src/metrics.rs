@@ -191,6 +191,12 @@ impl Transport {
     }
 }
 
+/// Counts a connection that ended because its client took too little of what was its. The node counts
+/// those of its sessions by itself; this is for what a transport writes after a session has ended.
+pub fn slow_disconnect() {
+    counter!("fanfare_slow_disconnects_total").increment(1);
+}
+
 /// Counts a connection that was turned away.
 pub fn connection_rejected(reason: &'static str) {
     counter!("fanfare_connections_rejected_total", "reason" => reason).increment(1);

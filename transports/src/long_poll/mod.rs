@@ -1,5 +1,6 @@
 //! Long-poll: a cursor in, events and the next cursor out.
 
+mod body;
 mod codec;
 
 use std::io::Write;
@@ -9,6 +10,7 @@ use fanfare::{Error, ErrorKind, Node, Polled, metrics};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, header};
 
+use self::body::Answer;
 use self::codec::Members;
 use crate::Body;
 use crate::request::query;
@@ -33,7 +35,7 @@ pub(crate) async fn answer(node: &Node, parts: &Parts) -> Result<Response<Body>,
     } else {
         let (session, connect) = subscriber.open(node, "long_poll", Members)?;
         let polled = session.poll(connect, wait).await.map_err(refused)?;
-        Body::from(json(&polled))
+        Body::stream(Answer::new(json(&polled)))
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
