@@ -75,6 +75,12 @@ impl Http2 {
         answer(self.response(request).await).await
     }
 
+    /// Gets `path`, and leaves the body of the answer to be read.
+    pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
+        let request = self.request(Method::GET, path, headers, Bytes::new());
+        self.response(request).await
+    }
+
     /// Asks for a WebSocket (RFC 8441), with the version that there is, and gives the client and
     /// the headers of the grant.
     ///
