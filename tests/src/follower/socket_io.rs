@@ -43,6 +43,7 @@ impl Follower {
                 _ => panic!("{name}: {arguments:?}"),
             }
         }
-        Ok(())
+        // Without a goodbye a session that polls is believed to be there until a ping times out.
+        engine.send("1").await
     }
 }
