@@ -52,15 +52,19 @@ pub(crate) struct Introduction {
 
 impl Introduction {
     fn upgrade(&self) -> Vec<u8> {
+        self.upgrade_on(&self.path)
+    }
+
+    pub(crate) fn upgrade_on(&self, path: &str) -> Vec<u8> {
         format!(
-            "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {HANDSHAKE_KEY}\r\n\r\n",
-            self.path, self.host
+            self.host
         )
         .into_bytes()
     }
 
-    fn connect(&self) -> Vec<u8> {
+    pub(crate) fn connect(&self) -> Vec<u8> {
         let connect = match &self.token {
             Some(token) => serde_json::json!({ "token": token }),
             None => serde_json::json!({}),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Parser, ValueEnum};
 
 use crate::publisher::{Api, LARGEST_BATCH, Pace};
+use crate::stall::Transport;
 
 /// Opens many WebSocket connections to a server of the Centrifuge protocol (JSON), has events published, and reports
 /// deliveries, loss, order, latency, CPU and memory. Ends with 0 only if every event came to every connection once and
@@ -88,6 +89,15 @@ pub(crate) struct Flags {
     #[arg(long)]
     pub(crate) idle_only: bool,
 
+    /// Adds a client that subscribes to the first channel over this transport and never reads
+    #[arg(
+        long,
+        value_enum,
+        value_name = "TRANSPORT",
+        conflicts_with = "idle_only"
+    )]
+    pub(crate) stall: Option<Transport>,
+
     /// Seconds to measure
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
@@ -128,6 +138,9 @@ impl Flags {
             true => Ok(()),
             false => Err(format!("--{name} must be positive")),
         };
+        if self.stall.is_some() && self.api == Server::Centrifugo {
+            return Err("--stall knows the endpoints of --api fanfare only".to_owned());
+        }
         positive("connect-rate", self.connect_rate)?;
         positive("rate", self.rate.unwrap_or(1.0))?;
         positive("tick-ms", self.tick_ms.unwrap_or(1.0))?;
@@ -290,6 +303,15 @@ mod tests {
         assert_eq!(batch("load --window 256"), 64);
         assert_eq!(batch("load --window 100000"), 1_000);
         assert_eq!(batch("load --window 8 --batch 64"), 8);
+    }
+
+    #[test]
+    fn only_our_own_endpoints_can_be_stalled() {
+        let stalled = flags("load --rate 1 --stall socket_io");
+        assert_eq!(stalled.stall, Some(Transport::SocketIo));
+        assert!(stalled.check().is_ok());
+        let foreign = flags("load --rate 1 --stall sse --api centrifugo");
+        assert!(foreign.check().is_err());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod report;
 mod run;
 mod sequence;
 mod server;
+mod stall;
 mod tally;
 mod token;
 

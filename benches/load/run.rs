@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::connection::Introduction;
 use crate::envelope::Template;
 use crate::flags::{self, Flags};
 use crate::http::Poster;
@@ -14,6 +15,7 @@ use crate::publisher::{Pace, Publisher};
 use crate::reader::{Plan, Reader, Shared};
 use crate::report::{Cpu, Delivery, IdleMemory, Measured, Publishing, Quantiles, Report};
 use crate::server::Server;
+use crate::stall::Stalled;
 use crate::tally::Tally;
 use crate::token;
 
@@ -137,6 +139,7 @@ impl<'a> Run<'a> {
             return Err("--idle-only needs --server-pid or --spawn".to_owned());
         }
         if let Some(pace) = self.flags.pace() {
+            let _stalled = self.stall()?;
             self.publish(pace)?;
         }
         Ok(())
@@ -171,6 +174,32 @@ impl<'a> Run<'a> {
                 return Ok(false);
             }
             sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Adds the client that never reads, if one is wanted.
+    fn stall(&mut self) -> Result<Option<Stalled>, String> {
+        let Some(transport) = self.flags.stall else {
+            return Ok(None);
+        };
+        let who = Introduction {
+            host: self.plan.host.clone(),
+            path: String::new(),
+            channel: self.plan.channels[0].clone(),
+            token: self.stalled_token()?,
+        };
+        let stalled = Stalled::subscribe(transport, self.plan.address, &who)
+            .map_err(|error| format!("--stall: {error}"))?;
+        let note = format!("one more client ({transport:?}) is subscribed and never reads");
+        self.report.notes.push(note);
+        Ok(Some(stalled))
+    }
+
+    /// Of a user without other connections, where users can be made.
+    fn stalled_token(&self) -> Result<Option<String>, String> {
+        match (&self.flags.token, self.flags.jwt_secret()) {
+            (None, Some(secret)) => Ok(token::mint(secret, self.flags.connections + 1)?.pop()),
+            (token, _) => Ok(token.clone()),
         }
     }
 

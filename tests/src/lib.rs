@@ -10,6 +10,8 @@
 //! folder of finished ones to be tested in their place.
 
 pub mod client;
+pub mod engine;
+pub mod follower;
 pub mod http;
 pub mod http2;
 pub mod mechamap;
@@ -25,6 +27,8 @@ pub mod token;
 pub mod wait;
 
 pub use self::client::{Client, Position, Push, Refused};
+pub use self::engine::{Carrier, Engine};
+pub use self::follower::{Follower, Transport};
 pub use self::http::{Answer, Http};
 pub use self::http2::Http2;
 pub use self::poll::{Polled, Poller};

@@ -1,5 +1,6 @@
 //! Bytes on a socket, for what no well-behaved client sends.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// Longer than any test has patience for.
 const READ_WITHIN: Duration = Duration::from_secs(20);
+/// Bytes read at once.
+const PIECE: usize = 16 << 10;
 
 /// The first byte of a whole text message.
 pub const TEXT: u8 = 0x81;
@@ -74,6 +77,24 @@ impl RawSocket {
         }
     }
 
+    /// Connects to a network that may fail, and turns the connection into a WebSocket.
+    ///
+    /// # Errors
+    /// Where the connection ended before the answer was whole.
+    ///
+    /// # Panics
+    /// Where the server refuses.
+    pub async fn try_websocket(address: SocketAddr, path: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let mut socket = Self {
+            stream,
+            input: BytesMut::new(),
+        };
+        socket.try_upgrade(path).await?;
+        Ok(socket)
+    }
+
     /// A WebSocket of the user whom `token` names, after the dialect's connect.
     pub async fn authenticated(server: &Server, token: &str) -> Self {
         let mut socket = Self::connect(server.address()).await;
@@ -84,12 +105,17 @@ impl RawSocket {
 
     /// Turns the connection into a WebSocket.
     pub async fn upgrade(&mut self, path: &str) {
+        let upgraded = self.try_upgrade(path).await;
+        upgraded.expect("an answer to the handshake");
+    }
+
+    async fn try_upgrade(&mut self, path: &str) -> io::Result<()> {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
         );
         self.send(request.as_bytes()).await;
-        let head = self.head().await.expect("an answer to the handshake");
+        let head = self.head().await.ok_or(io::ErrorKind::UnexpectedEof)?;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         let accept = head.lines().filter_map(|line| line.split_once(": "));
         let mut accept =
@@ -99,6 +125,7 @@ impl RawSocket {
             Some(ACCEPT),
             "{head}"
         );
+        Ok(())
     }
 
     /// Sends the dialect's connect command and reads its reply.
@@ -199,6 +226,8 @@ impl RawSocket {
 
     /// Reads some more; says whether anything came before the end.
     async fn read(&mut self) -> bool {
+        // By itself `read_buf` makes room for 64 bytes.
+        self.input.reserve(PIECE);
         let read = timeout(READ_WITHIN, self.stream.read_buf(&mut self.input)).await;
         read.expect("an answer or the end, in time")
             .is_ok_and(|count| count > 0)

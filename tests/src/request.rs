@@ -14,6 +14,8 @@ use crate::token::Token;
 
 /// Longer than any test has patience for.
 const READ_WITHIN: Duration = Duration::from_secs(70);
+/// Bytes read at once.
+const PIECE: usize = 16 << 10;
 
 /// A request that is about to be sent, on a connection of its own.
 #[derive(Clone, Debug)]
@@ -22,6 +24,7 @@ pub struct Request {
     method: &'static str,
     path: String,
     headers: Vec<(String, String)>,
+    body: String,
     receive_buffer: Option<u32>,
 }
 
@@ -34,7 +37,17 @@ impl Request {
             method: "GET",
             path: path.to_owned(),
             headers: Vec::new(),
+            body: String::new(),
             receive_buffer: None,
+        }
+    }
+
+    /// Posts `body` to the server at `address`.
+    #[must_use]
+    pub fn post(address: SocketAddr, path: &str, body: impl Into<String>) -> Self {
+        Self {
+            body: body.into(),
+            ..Self::get(address, path).method("POST")
         }
     }
 
@@ -83,7 +96,11 @@ impl Request {
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
+        if !self.body.is_empty() {
+            head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+        }
         head.push_str("\r\n");
+        head.push_str(&self.body);
         stream.write_all(head.as_bytes()).await?;
         Response::read(stream, self.method).await
     }
@@ -141,7 +158,8 @@ impl Response {
             let value = HeaderValue::from_str(value.trim()).expect("a header's value");
             response.headers.append(name, value);
         }
-        if method != "HEAD" {
+        // Neither has a body (RFC 9110 sections 9.3.2 and 15.3.5).
+        if method != "HEAD" && response.status != 204 {
             response.left = match response.header("content-length") {
                 Some(length) => Left::Bytes(length.parse().expect("a length")),
                 None => {
@@ -222,6 +240,8 @@ impl Response {
     }
 
     async fn fill(&mut self) -> io::Result<()> {
+        // By itself `read_buf` makes room for 64 bytes.
+        self.input.reserve(PIECE);
         let reading = self.stream.read_buf(&mut self.input);
         let count = timeout(READ_WITHIN, reading)
             .await

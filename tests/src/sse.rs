@@ -16,6 +16,8 @@ pub struct EventStream {
     /// What the server says about when to come back, in milliseconds.
     pub retry: Option<u64>,
     text: Vec<u8>,
+    /// How many bytes of `text` have no line's end.
+    searched: usize,
     block: Block,
 }
 
@@ -72,6 +74,7 @@ impl EventStream {
             last_id: String::new(),
             retry: None,
             text: Vec::new(),
+            searched: 0,
             block: Block::default(),
         })
     }
@@ -150,8 +153,13 @@ impl EventStream {
     }
 
     fn take_block(&mut self) -> Option<Block> {
-        while let Some(end) = self.text.iter().position(|&byte| byte == b'\n') {
-            let line = self.text.drain(..=end).collect::<Vec<_>>();
+        while let Some(length) = self.text[self.searched..]
+            .iter()
+            .position(|&byte| byte == b'\n')
+        {
+            let line = self.text.drain(..=self.searched + length);
+            let line = line.collect::<Vec<_>>();
+            self.searched = 0;
             let line = String::from_utf8(line).expect("a stream is UTF-8");
             if line == "\n" {
                 let block = std::mem::take(&mut self.block);
@@ -163,6 +171,7 @@ impl EventStream {
             }
             self.take_line(line.trim_end_matches('\n'));
         }
+        self.searched = self.text.len();
         None
     }
 

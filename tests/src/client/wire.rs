@@ -21,6 +21,8 @@ pub(super) struct Line {
     publish: Option<Box<RawValue>>,
     history: Option<Box<RawValue>>,
     refresh: Option<Box<RawValue>>,
+    presence: Option<Box<RawValue>>,
+    presence_stats: Option<Box<RawValue>>,
     ping: Option<Box<RawValue>>,
 }
 
@@ -34,6 +36,8 @@ impl Line {
             self.publish,
             self.history,
             self.refresh,
+            self.presence,
+            self.presence_stats,
             self.ping,
         ];
         results.into_iter().flatten().next()
