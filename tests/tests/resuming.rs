@@ -233,7 +233,7 @@ async fn polls_that_wait_get_every_event_once_in_order_across_cuts() {
         events: 4000,
         rate: 500,
     };
-    assert_polls_survive_cuts(load, 25, 3).await;
+    Box::pin(assert_polls_survive_cuts(load, 25, 3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,7 +243,7 @@ async fn polls_that_do_not_wait_get_every_event_once_in_order_across_cuts() {
         events: 4000,
         rate: 500,
     };
-    assert_polls_survive_cuts(load, 0, 4).await;
+    Box::pin(assert_polls_survive_cuts(load, 0, 4)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,7 +253,7 @@ async fn polls_of_three_channels_get_every_event_once_in_order_across_cuts() {
         events: 4000,
         rate: 500,
     };
-    assert_polls_survive_cuts(load, 25, 5).await;
+    Box::pin(assert_polls_survive_cuts(load, 25, 5)).await;
 }
 
 /// A client that goes from the WebSocket to an event stream, to polls, and back, all over again.
