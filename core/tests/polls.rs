@@ -225,6 +225,43 @@ async fn large_events_page_by_bytes() {
     assert_eq!(seen, (0..20).collect::<Vec<_>>());
 }
 
+/// Several channels share an answer's bytes, and each comes on nevertheless.
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_bounded_over_all_channels() {
+    let mut config = Config::default();
+    config.buffers.outbox = 512 << 10;
+    let node = node(config).await;
+    let channels = ["thread.1", "thread.2", "thread.3", "thread.4"];
+    let mut at = begin(&node, &channels).await;
+    let payload = format!("\"1{}\"", " ".repeat(20 << 10));
+    for _ in 0..40 {
+        for name in channels {
+            let event = Event::new(channel(name), "e", payload.clone()).unwrap();
+            let event = event.with_priority(Priority::High);
+            node.publish(event).await.unwrap();
+        }
+    }
+    let mut seen = vec![0; channels.len()];
+    while seen.iter().sum::<usize>() < 160 {
+        let (lines, polled) = poll(&node, "1", &channels, resuming(&at), NONE)
+            .await
+            .unwrap();
+        assert!(polled.recovered && !lines.is_empty(), "{seen:?} of 40 each");
+        assert!(polled.events.len() <= (512 << 10) + channels.len() * payload.len());
+        at = cursor(&polled);
+        for line in &lines {
+            let Line::Event { channel, .. } = line else {
+                panic!("{line:?}");
+            };
+            let place = channels.iter().position(|name| name == channel).unwrap();
+            seen[place] += 1;
+        }
+        let ahead = seen.iter().max().unwrap() - seen.iter().min().unwrap();
+        assert!(ahead <= 8, "{seen:?}: each has its share");
+    }
+    assert_eq!(seen, [40; 4]);
+}
+
 fn keeps_five() -> Config {
     let mut config = Config::default();
     config.history.events = 5;

@@ -149,14 +149,17 @@ async fn joins_and_leaves_are_announced_to_those_who_asked() {
     let all = ["join 1", "join 2", "join 3", "join 4"];
     assert_told(&watcher, &all).await;
     let (name, arguments) = follower.event().await.unwrap();
-    assert_eq!(name, "joined", "of itself");
+    assert_eq!(name, "user:online", "of itself");
     assert_eq!(arguments[0]["user"], "4");
     assert_eq!(arguments[0]["channel"], CHANNEL);
 
     let left = Instant::now();
     drop(stream);
     let (name, arguments) = follower.event().await.unwrap();
-    assert_eq!((&*name, &arguments[0]["user"]), ("left", &json!("3")));
+    assert_eq!(
+        (&*name, &arguments[0]["user"]),
+        ("user:offline", &json!("3"))
+    );
     assert!(left.elapsed() + ABOUT > GRACE, "after {:?}", left.elapsed());
     assert_told(&watcher, &[&all[..], &["leave 3"]].concat()).await;
     assert_eq!(present(&server).await.1, 3);

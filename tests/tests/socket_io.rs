@@ -313,7 +313,10 @@ async fn presence_tells_who_is_there_who_comes_and_who_goes() {
     let mut second = connected(&server, Carrier::WebSocket, 8).await;
     second.join("thread.1").await;
     let (name, arguments) = first.event().await;
-    assert_eq!((&*name, &arguments[0]["user"]), ("joined", &json!("8")));
+    assert_eq!(
+        (&*name, &arguments[0]["user"]),
+        ("user:online", &json!("8"))
+    );
     assert_eq!(arguments[0]["channel"], "thread.1");
     let answer = second.call("presence", &[json!("thread.1")]).await;
     assert_eq!(
@@ -327,7 +330,10 @@ async fn presence_tells_who_is_there_who_comes_and_who_goes() {
     assert_eq!(users[1]["client"], arguments[0]["client"]);
     second.call("leave_channel", &[json!("thread.1")]).await;
     let (name, arguments) = first.event().await;
-    assert_eq!((&*name, &arguments[0]["user"]), ("left", &json!("8")));
+    assert_eq!(
+        (&*name, &arguments[0]["user"]),
+        ("user:offline", &json!("8"))
+    );
     let answer = second.call("presence", &[json!("user.7")]).await;
     assert_eq!(answer["success"], false, "{answer}");
 }

@@ -58,15 +58,21 @@ impl Session {
             cursor: Cursor::default(),
             recovered: true,
         };
+        // An answer is about as large as an outbox may be, whatever the number of channels, and each
+        // has its share of it, so that a busy one does not shut the others out.
+        let mut room = self.node.config().buffers.outbox;
         let mut events = Vec::new();
-        for channel in &channels {
+        for (at, channel) in channels.iter().enumerate() {
             self.node.subscribe_broker(channel).await?;
             self.node.hub().keep_for_polls(channel, wait + POLLED_STAYS);
             let since = positions
                 .iter()
                 .find(|(name, _)| name == channel.as_str())
                 .map(|(_, since)| since.clone());
-            events.extend(self.look(channel, since, &mut polled).await?);
+            let share = room / (channels.len() - at);
+            let found = self.look(channel, since, share, &mut polled).await?;
+            room = room.saturating_sub(found.len());
+            events.extend(found);
         }
         polled.events = events.into();
         if !polled.events.is_empty() || !polled.recovered || wait.is_zero() {
@@ -80,6 +86,7 @@ impl Session {
         &mut self,
         channel: &Channel,
         since: Option<Since>,
+        most: usize,
         polled: &mut Polled,
     ) -> Result<Bytes, Refusal> {
         let flushed = self.node.hub().flushed(channel);
@@ -92,10 +99,8 @@ impl Session {
         if subscribed.was_recovering {
             polled.recovered &= subscribed.recovered;
         }
-        let most = self.node.config().buffers.outbox;
-        subscribed
-            .publications
-            .truncate(fitting(&subscribed.publications, most));
+        let fitting = fitting(&subscribed.publications, most);
+        subscribed.publications.truncate(fitting);
         let publications = &subscribed.publications;
         let newest = publications.last().and_then(|last| last.position());
         polled

@@ -125,8 +125,8 @@ impl Codec for SocketIo {
             Notice::Unsubscribed { channel } => {
                 format!(r#"42["unsubscribed",{{"channel":"{channel}"}}]"#)
             }
-            Notice::Joined { channel, member } => announcement("joined", channel, member),
-            Notice::Left { channel, member } => announcement("left", channel, member),
+            Notice::Joined { channel, member } => announcement("user:online", channel, member),
+            Notice::Left { channel, member } => announcement("user:offline", channel, member),
             _ => return,
         };
         messages.current().extend_from_slice(packet.as_bytes());
