@@ -49,7 +49,7 @@ pub async fn check_ephemeral<C: Client>(plan: &Plan) {
     drop(client);
     // Nobody is there.
     proving.publish(fleeting()).await;
-    proving.publish(urgent(&mut published)).await;
+    proving.publish_and_flush(urgent(&mut published)).await;
     let fresh = Ledger::of(&channels, plan.seed);
     for (resume, mut ledger, missed) in [(here, ledger, 1), (start, fresh, 4)] {
         let mut client = proving.connect(&channels, resume.as_ref()).await;

@@ -80,6 +80,27 @@ impl<C: Client> Proving<C> {
         }
     }
 
+    /// Publishes an event that leaves at once, and waits until it has: whoever connects afterwards
+    /// finds it in history alone.
+    pub(super) async fn publish_and_flush(&self, event: Event) {
+        let channel = event.channel().clone();
+        let published = self.node.publish(event).await;
+        let Ok(Some(position)) = published.map(|published| published.position) else {
+            panic!("the node of the check refuses an event");
+        };
+        let flushed = async {
+            loop {
+                match self.node.history(&channel, None, 0, false).await {
+                    Ok((_, shown)) if shown.offset >= position.offset => return,
+                    _ => sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        if timeout(self.plan.patience, flushed).await.is_err() {
+            panic!("the node of the check does not flush");
+        }
+    }
+
     pub(super) async fn publish_all(&self, events: Vec<Event>) {
         if let Err(error) = self.node.publish_all(events).await {
             panic!("the node of the check refuses events: {error}");
