@@ -40,6 +40,22 @@ impl Http2 {
         Self::on(stream, address).await
     }
 
+    /// As [`connect`](Self::connect), with room for this much of an answer that is not read.
+    pub async fn connect_narrow(address: SocketAddr, window: u32) -> Self {
+        let stream = TcpStream::connect(address)
+            .await
+            .expect("the server accepts connections");
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2.initial_stream_window_size(window);
+        let handshake = http2.handshake(TokioIo::new(stream));
+        let (requests, connection) = Box::pin(handshake).await.expect("a preface can be sent");
+        Self {
+            requests,
+            connection: tokio::spawn(connection),
+            authority: address,
+        }
+    }
+
     /// Speaks HTTP/2 on a stream to the server at `address`, and waits until both sides have said
     /// what they can.
     pub async fn on<S>(stream: S, address: SocketAddr) -> Self

@@ -283,6 +283,37 @@ async fn a_poll_whose_answer_is_not_read_holds_up_nobody() {
     server.assert_healthy().await;
 }
 
+/// Nothing of the system's ends a stream of HTTP/2 whose connection is alive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_whose_answer_is_not_read_on_http2_is_cut_and_counted() {
+    let config = format!("{CONFIG}\nheartbeat = {{ comment = 2 }}");
+    let server = Server::configured(&config).await;
+    let connection = Http2::connect_narrow(server.address(), 64 << 10).await;
+    let token = format!("Bearer {}", Token::of(7).sign());
+    let authorization = [("authorization", &*token)];
+    let path = format!("/poll?channel=thread.{THREAD}&wait=0");
+    let begun = connection.get(&path, &authorization).await.json();
+    let cursor = begun["cursor"].as_str().unwrap();
+    for id in 1..=40 {
+        server.publish(&long_comment(id)).await;
+    }
+    let path = format!("{path}&cursor={cursor}");
+    let unread = connection.begin(&path, &authorization).await;
+    assert_eq!(unread.status(), 200);
+    until("it counts as slow", LET_GO, async || {
+        (slow(&server).await == 1.0).then_some(())
+    })
+    .await;
+    let again = connection.get(&path, &authorization).await.json();
+    assert_eq!(
+        again["events"].as_array().unwrap().len(),
+        40,
+        "others go on"
+    );
+    drop(unread);
+    server.assert_healthy().await;
+}
+
 /// Too little comes to overflow anything, so the pings tell that nobody is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_io_client_that_polls_no_more_is_gone_when_its_ping_times_out() {

@@ -55,6 +55,12 @@ pub(crate) struct Lifeline {
     _held: oneshot::Sender<Infallible>,
 }
 
+/// Gives the answer that is being made `limit` from now on to be taken further, or be cut. A body calls
+/// this for each piece that it hands over.
+pub(crate) fn within(limit: Duration) {
+    fill(Slot::Within(Box::pin(sleep(limit))));
+}
+
 /// Forgets the session of an answer that is complete. The next one on the connection must not end
 /// with it.
 pub(crate) fn clear() {
@@ -91,6 +97,7 @@ enum Slot {
         ending: Option<Pin<Box<Sleep>>>,
     },
     Lifeline(oneshot::Receiver<Infallible>),
+    Within(Pin<Box<Sleep>>),
 }
 
 impl<F: Future, H> Cut<F, H> {
@@ -154,6 +161,7 @@ impl Slot {
         match self {
             Self::Empty => Poll::Pending,
             Self::Lifeline(dropped) => Pin::new(dropped).poll(context).map(|_| ()),
+            Self::Within(limit) => limit.as_mut().poll(context),
             Self::Session { outbound, ending } => {
                 let disconnect = ready!(pin!(outbound.closing()).poll(context));
                 if disconnect == Disconnect::CONNECTION_CLOSED {

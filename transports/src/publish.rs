@@ -1,16 +1,22 @@
 //! The server API's way in.
 
-use bytes::Bytes;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
 use fanfare::{Error, ErrorKind, Node};
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::Body;
 use crate::refusal::json;
 
 /// How long a body may take to arrive.
-const BODY_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// How many times what it may have is read of a body that is too large.
+const DISCARDED: usize = 4;
 
 #[derive(Serialize)]
 struct Accepted {
@@ -70,14 +76,38 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let body = Box::pin(Limited::new(body, most).collect());
-    match tokio::time::timeout(BODY_WITHIN, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::new(
-            ErrorKind::TooLarge,
-            format!("a body may have {most} bytes"),
-        )),
-        Ok(Err(_)) => Err(Error::new(ErrorKind::BadRequest, "the body broke off")),
+    match timeout(BODY_WITHIN, Box::pin(collect(body, most))).await {
+        Ok(collected) => collected,
         Err(_) => Err(Error::new(ErrorKind::BadRequest, "the body took too long")),
     }
+}
+
+async fn collect<B>(body: B, most: usize) -> Result<Bytes, Error>
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let mut body = pin!(body);
+    let mut collected = BytesMut::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let broken = |_| Error::new(ErrorKind::BadRequest, "the body broke off");
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
+        length += data.len();
+        if length <= most {
+            collected.extend_from_slice(&data);
+        } else if length <= DISCARDED * most {
+            // Read on: a client that is still sending when the connection is closed is reset, and
+            // does not see why.
+            collected = BytesMut::new();
+        } else {
+            break;
+        }
+    }
+    if length <= most {
+        return Ok(collected.freeze());
+    }
+    let message = format!("a body may have {most} bytes");
+    Err(Error::new(ErrorKind::TooLarge, message))
 }

@@ -9,24 +9,25 @@ use bytes::Bytes;
 use fanfare::metrics;
 use http_body::{Frame, SizeHint};
 
+use crate::cut;
+
 /// Bytes of a piece.
 const PIECE: usize = 64 << 10;
-/// A client that has taken nothing for this long when its connection ends was too slow; one that goes
-/// away earlier just went.
-const SLOW: Duration = Duration::from_secs(5);
-
 /// An answer on its way.
 #[derive(Debug)]
 pub(super) struct Answer {
     left: Bytes,
     moved: Instant,
+    /// How long the client may take nothing.
+    limit: Duration,
 }
 
 impl Answer {
-    pub(super) fn new(text: Vec<u8>) -> Self {
+    pub(super) fn new(text: Vec<u8>, limit: Duration) -> Self {
         Self {
             left: text.into(),
             moved: Instant::now(),
+            limit,
         }
     }
 }
@@ -43,6 +44,7 @@ impl http_body::Body for Answer {
             return Poll::Ready(None);
         }
         self.moved = Instant::now();
+        cut::within(self.limit);
         let piece = self.left.len().min(PIECE);
         Poll::Ready(Some(Ok(Frame::data(self.left.split_to(piece)))))
     }
@@ -58,7 +60,8 @@ impl http_body::Body for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if !self.left.is_empty() && self.moved.elapsed() >= SLOW {
+        // One that goes away earlier just went.
+        if !self.left.is_empty() && self.moved.elapsed() >= self.limit / 2 {
             metrics::slow_disconnect();
         }
     }

@@ -35,7 +35,9 @@ pub(crate) async fn answer(node: &Node, parts: &Parts) -> Result<Response<Body>,
     } else {
         let (session, connect) = subscriber.open(node, "long_poll", Members)?;
         let polled = session.poll(connect, wait).await.map_err(refused)?;
-        Body::stream(Answer::new(json(&polled)))
+        // As long as the system goes on with a connection that takes nothing.
+        let limit = node.config().heartbeat.comment * 5 / 6;
+        Body::stream(Answer::new(json(&polled), limit))
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
