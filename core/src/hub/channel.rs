@@ -235,16 +235,23 @@ impl Channel {
 
     fn begin_flush(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>, safe: u64) {
         let publications = state.take(shared.config.buffers.flush, safe);
-        let workers = self.workers_with_subscribers();
-        state.flushes += 1;
         state.flushing = true;
         shared
             .metrics
             .flush_events
             .record(publications.len() as f64);
+        let flush = Flush::new(self.name.clone(), publications);
+        self.send(state, flush, shared);
+    }
+
+    /// Hands a flush to the workers that have subscribers.
+    fn send(self: &Arc<Self>, state: &mut State, flush: Flush, shared: &Shared) {
+        let listed = (0..self.lists.len()).filter(|&worker| self.lists[worker].lock().len() > 0);
+        let workers = listed.collect::<Vec<_>>();
+        state.flushes += 1;
         let under_way = Arc::new(FlushUnderWay {
             channel: self.clone(),
-            flush: Arc::new(Flush::new(self.name.clone(), publications)),
+            flush: Arc::new(flush),
             number: state.flushes,
             workers_left: AtomicUsize::new(workers.len()),
         });
@@ -342,22 +349,7 @@ impl Channel {
         if state.followers == 0 || state.subscribers > presence.policy.announce_up_to {
             return;
         }
-        state.flushes += 1;
-        let workers = self.workers_with_subscribers();
-        let under_way = Arc::new(FlushUnderWay {
-            channel: self.clone(),
-            flush: Arc::new(Flush::of_notice(notice)),
-            number: state.flushes,
-            workers_left: AtomicUsize::new(workers.len()),
-        });
-        for worker in workers {
-            shared.workers[worker].enqueue(under_way.clone());
-        }
-    }
-
-    fn workers_with_subscribers(&self) -> Vec<usize> {
-        let listed = (0..self.lists.len()).filter(|&worker| self.lists[worker].lock().len() > 0);
-        listed.collect()
+        self.send(state, Flush::of_notice(notice), shared);
     }
 
     /// Who is there; none where the channel's policy does not want to know.
