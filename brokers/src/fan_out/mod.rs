@@ -1,0 +1,1 @@
+//! Carrying events between the nodes of a cluster.

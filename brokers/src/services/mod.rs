@@ -1,0 +1,10 @@
+//! Topics and queues that backend services read.
+//!
+//! An [`Engine`] is one kind of server: NATS JetStream, RabbitMQ, Kafka. It writes records, and opens
+//! [`Source`]s to read them by.
+
+mod engine;
+
+pub use self::engine::{
+    Dead, DeadLetters, Delivery, Engine, Failure, Record, Settle, Source, Subscription,
+};
