@@ -143,7 +143,25 @@ impl Disk {
         })
     }
 
-    async fn complete(&self, channel: Channel, found: Found) -> Result<Page, HistoryError> {
+    /// Looks once more, behind what has expired: it must not take the place of what has not.
+    fn find_behind(
+        &self,
+        channel: &Channel,
+        page: &Page,
+        after: u64,
+        up_to: u64,
+        limit: usize,
+    ) -> Found {
+        let mut found = self.shared.channels.find(channel, after, up_to, limit);
+        found.page.oldest = found.page.oldest.max(page.oldest);
+        found
+    }
+
+    async fn complete(
+        &self,
+        channel: Channel,
+        found: Found,
+    ) -> Result<(Page, Option<u64>), HistoryError> {
         let Some((from, to)) = found.on_disk else {
             return Ok(found.without_expired(Instant::now()));
         };
@@ -194,11 +212,25 @@ impl HistoryStore for Disk {
         limit: usize,
     ) -> BoxFuture<'_, Result<Page, HistoryError>> {
         let found = self.shared.channels.find(channel, after, up_to, limit);
-        if found.on_disk.is_none() {
-            let page = found.without_expired(Instant::now());
-            return Box::pin(std::future::ready(Ok(page)));
-        }
-        Box::pin(self.complete(channel.clone(), found))
+        let found = match found.on_disk {
+            Some(_) => found,
+            None => match found.without_expired(Instant::now()) {
+                (page, None) => return Box::pin(std::future::ready(Ok(page))),
+                (page, Some(after)) => self.find_behind(channel, &page, after, up_to, limit),
+            },
+        };
+        let channel = channel.clone();
+        Box::pin(async move {
+            let mut found = found;
+            loop {
+                match self.complete(channel.clone(), found).await? {
+                    (page, None) => return Ok(page),
+                    (page, Some(after)) => {
+                        found = self.find_behind(&channel, &page, after, up_to, limit);
+                    }
+                }
+            }
+        })
     }
 
     fn safe(&self) -> u64 {

@@ -271,8 +271,9 @@ impl Entry {
 }
 
 impl Found {
-    /// Leaves out what has outlived the channel's retention and was not removed yet.
-    pub(super) fn without_expired(mut self, now: Instant) -> Page {
+    /// Leaves out what has outlived the channel's retention and was not removed yet. Says after which
+    /// offset to look once more where that left room on the page.
+    pub(super) fn without_expired(mut self, now: Instant) -> (Page, Option<u64>) {
         let publications = &mut self.page.publications;
         let expired = publications.iter().take_while(|publication| {
             whole(now.saturating_duration_since(publication.event().accepted_at())) > self.age
@@ -283,7 +284,8 @@ impl Found {
         {
             self.page.oldest = last.offset + 1;
             publications.drain(..expired);
+            return (self.page, Some(last.offset));
         }
-        self.page
+        (self.page, None)
     }
 }
