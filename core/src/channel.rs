@@ -10,6 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest channel name, in bytes.
 pub const MAX_CHANNEL_BYTES: usize = 255;
 
+/// How many lanes there are; see [`Channel::lane`].
+pub const LANES: usize = 32;
+
+/// No name of a channel holds this character.
+const NODES: &str = "$nodes";
+
 /// A checked channel name: segments of `A-Z a-z 0-9 _ - :` joined by dots, at most
 /// [`MAX_CHANNEL_BYTES`] long, for example `thread.456`.
 ///
@@ -25,6 +31,39 @@ impl Channel {
     pub fn new(name: &str) -> Result<Self, ChannelError> {
         check(name)?;
         Ok(Self(name.into()))
+    }
+
+    /// The channel by which nodes speak with each other. No client can name it.
+    #[allow(dead_code)]
+    pub(crate) fn of_nodes() -> Self {
+        Self(NODES.into())
+    }
+
+    /// A name that came by a broker.
+    pub(crate) fn of_broker(name: &str) -> Option<Self> {
+        (name == NODES || check(name).is_ok()).then(|| Self(name.into()))
+    }
+
+    /// Whether nodes speak with each other here: its events have the best-effort service of
+    /// [`Guarantee::Ephemeral`](crate::event::Guarantee), and go to every node that subscribed.
+    #[must_use]
+    pub fn is_of_nodes(&self) -> bool {
+        &*self.0 == NODES
+    }
+
+    /// One of [`LANES`], the same on every node: events of a lane keep their order on the way to a
+    /// broker. A broker with partitions puts a lane into one of them.
+    #[must_use]
+    pub fn lane(&self) -> usize {
+        let hash = self.hash();
+        (hash ^ (hash >> 16)) as usize % LANES
+    }
+
+    /// FNV-1a of the name: the same on every node and in every version.
+    pub(crate) fn hash(&self) -> u32 {
+        self.0.bytes().fold(0x811c_9dc5, |hash: u32, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        })
     }
 
     /// The name.

@@ -11,7 +11,7 @@ use crate::channel::Channel;
 use crate::cursor::Resume;
 use crate::disconnect::Disconnect;
 use crate::error::Error;
-use crate::event::{Position, Publication};
+use crate::event::{Epoch, Position, Publication};
 use crate::presence::Member;
 pub use crate::wire::Messages;
 
@@ -156,6 +156,14 @@ pub struct Since {
     pub epoch: String,
     /// The offset.
     pub offset: u64,
+}
+
+impl Since {
+    /// Whether it can be a position of this epoch.
+    pub(crate) fn is_of(&self, epoch: Epoch) -> bool {
+        // Clients that never learned an epoch send none, which the protocol takes as any.
+        self.epoch.is_empty() || self.epoch.parse() == Ok(epoch)
+    }
 }
 
 impl From<Position> for Since {

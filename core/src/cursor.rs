@@ -190,15 +190,10 @@ fn head(channel: &Channel, epoch: Epoch) -> [u8; HEAD] {
     head
 }
 
-/// FNV-1a: the same on every node and in every version. Should two channels of a connection share a
-/// tag, the epoch tells them apart, and one of them is honestly not recovered.
+/// Should two channels of a connection share a tag, the epoch tells them apart, and one of them is
+/// honestly not recovered.
 fn tag(channel: &Channel) -> u32 {
-    channel
-        .as_str()
-        .bytes()
-        .fold(0x811c_9dc5, |hash: u32, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        })
+    channel.hash()
 }
 
 #[cfg(test)]

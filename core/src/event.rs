@@ -59,6 +59,11 @@ pub enum Guarantee {
     Ephemeral,
 }
 
+impl Guarantee {
+    /// All of them, most demanding first.
+    pub const ALL: [Self; 3] = [Self::AtLeastOnce, Self::BestEffort, Self::Ephemeral];
+}
+
 /// One incarnation of a channel's offsets: offsets of different epochs cannot be compared.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub(crate) u64);
@@ -68,6 +73,19 @@ impl Epoch {
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
+    }
+
+    /// The epoch of a channel in a log that numbers the events of many: the same on every node, and
+    /// another for each channel. `log` must name one incarnation of the log, so that a log which was
+    /// made anew has other epochs.
+    #[must_use]
+    pub fn of_log(log: &str, channel: &Channel) -> Self {
+        let bytes = log.bytes().chain([0]).chain(channel.as_str().bytes());
+        // FNV-1a, which every version and machine computes alike, and a last mix of its bits.
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self((hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 }
 
@@ -129,6 +147,20 @@ pub struct Publisher {
     pub client: Arc<str>,
 }
 
+/// The place of an event among those that one node sent to its broker.
+///
+/// A node that does not know whether the broker has an event sends it again, and all that followed
+/// it. By the stamps, readers take each in its turn and once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// A random number for a run of events whose numbers have no holes.
+    pub origin: u64,
+    /// The place in the run, counted from 1.
+    pub number: u64,
+    /// Up to here the broker had confirmed the run when the event was sent.
+    pub settled: u64,
+}
+
 /// An event on its way to a channel. Cloning costs a few reference counts; the payload is shared.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -139,6 +171,7 @@ pub struct Event {
     guarantee: Guarantee,
     conflation_key: Option<Arc<str>>,
     publisher: Option<Arc<Publisher>>,
+    stamp: Option<Stamp>,
     accepted_at: Instant,
 }
 
@@ -174,6 +207,7 @@ impl Event {
             guarantee: Guarantee::default(),
             conflation_key: None,
             publisher: None,
+            stamp: None,
             accepted_at: Instant::now(),
         }
     }
@@ -203,6 +237,13 @@ impl Event {
     #[must_use]
     pub fn published_by(mut self, publisher: Publisher) -> Self {
         self.publisher = Some(Arc::new(publisher));
+        self
+    }
+
+    /// Gives it its place among those that go to a broker; the node does.
+    #[must_use]
+    pub fn stamped(mut self, stamp: Stamp) -> Self {
+        self.stamp = Some(stamp);
         self
     }
 
@@ -248,6 +289,12 @@ impl Event {
         self.publisher.as_deref()
     }
 
+    /// Its place among those that a node sent to its broker, if one did.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.stamp
+    }
+
     /// How long ago it was accepted.
     pub(crate) fn age(&self) -> Duration {
         self.accepted_at.elapsed()
@@ -263,8 +310,7 @@ impl Event {
         self
     }
 
-    /// Says when it was accepted; called by stores that read it back.
-    #[cfg(feature = "disk")]
+    /// Says when it was accepted; called by those that read it back.
     pub(crate) fn accepted_then(mut self, at: Instant) -> Self {
         self.accepted_at = at;
         self

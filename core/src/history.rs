@@ -2,7 +2,9 @@
 
 #[cfg(feature = "disk")]
 pub mod disk;
+pub(crate) mod ledger;
 pub mod memory;
+pub(crate) mod tail;
 
 use std::fmt;
 use std::sync::Arc;
@@ -58,7 +60,7 @@ impl Default for Retention {
 pub struct Page {
     /// The newest position of the channel, whether or not the page reaches it.
     pub top: Position,
-    /// The oldest offset that is still kept; `top.offset + 1` where nothing is.
+    /// All publications from this offset on are kept; `top.offset + 1` where none is.
     pub oldest: u64,
     /// The publications asked for that are kept, in order.
     pub publications: Vec<Arc<Publication>>,

@@ -8,6 +8,7 @@ pub(crate) mod directory;
 pub(crate) mod fan_out;
 mod pending;
 mod subscribers;
+pub(crate) mod turns;
 mod wheel;
 
 use std::collections::HashMap;
@@ -25,10 +26,15 @@ use self::deadlines::Deadlines;
 use self::directory::Directory;
 use self::fan_out::Worker;
 use self::subscribers::Seat;
+use self::turns::Turns;
+use crate::broker::Broker;
 use crate::channel::Channel as Name;
+use crate::codec::Since;
 use crate::config::Config;
+use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Position};
 use crate::history::HistoryStore;
+use crate::history::ledger::Ledger;
 use crate::ingress::Delivered;
 use crate::metrics::Metrics;
 use crate::presence::Member;
@@ -39,12 +45,16 @@ const SHARDS: usize = 64;
 /// it in place.
 const EMPTY_CHANNEL_STAYS: Duration = Duration::from_secs(5);
 
+/// How long a client waits for its new node to be as far as its old one was.
+const CATCHING_UP: Duration = Duration::from_secs(5);
+
 /// The channels and connections of a node.
 #[derive(Debug)]
 pub(crate) struct Hub {
     shards: Box<[Shard]>,
     hasher: RandomState,
     pub(crate) directory: Directory,
+    pub(crate) turns: Turns,
     pub(crate) shared: Arc<Shared>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -56,7 +66,7 @@ type Shard = Mutex<HashMap<Name, Arc<Channel>>>;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    pub(crate) store: Arc<dyn HistoryStore>,
+    pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
     pub(crate) workers: Box<[Worker]>,
     pub(crate) deadlines: Deadlines,
@@ -72,14 +82,20 @@ pub(crate) struct Subscription {
 }
 
 impl Hub {
-    pub(crate) fn new(config: Config, store: Arc<dyn HistoryStore>, workers: usize) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        store: Arc<dyn HistoryStore>,
+        broker: &Arc<dyn Broker>,
+        workers: usize,
+    ) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             directory: Directory::default(),
+            turns: Turns::default(),
             shared: Arc::new(Shared {
                 config,
-                store,
+                ledger: Ledger::new(store, broker),
                 metrics: Metrics::new(),
                 workers: (0..workers).map(|_| Worker::default()).collect(),
                 deadlines: Deadlines::default(),
@@ -106,6 +122,11 @@ impl Hub {
         tasks.push(tokio::spawn(async move { shared.commits.run(&shared).await }).abort_handle());
     }
 
+    /// Takes in what another node says.
+    pub(crate) fn hear(&self, event: &Event) {
+        let _ = event;
+    }
+
     fn shard(&self, name: &Name) -> &Shard {
         &self.shards[self.hash(name) % SHARDS]
     }
@@ -114,11 +135,12 @@ impl Hub {
         self.hasher.hash_one(name) as usize
     }
 
-    /// Numbers an event, keeps it, and hands it to its channel's subscribers by its deadline.
-    pub(crate) fn accept(&self, event: Event) -> Delivered {
+    /// Numbers an event that does not come with its position, keeps it, and hands it to its channel's
+    /// subscribers by its deadline.
+    pub(crate) fn accept(&self, event: Event, position: Option<Position>) -> Delivered {
         // What the store may still lose must not be seen before it is safe, which a channel waits
         // for whether or not somebody listens.
-        let needs_channel = self.shared.store.safe() != u64::MAX;
+        let needs_channel = self.shared.ledger.safe() != u64::MAX;
         loop {
             let mut shard = self.shard(event.channel()).lock();
             let known = shard.get(event.channel()).cloned();
@@ -129,11 +151,12 @@ impl Hub {
                     // Nobody listens. Under the shard's lock, so that a first subscriber cannot
                     // come between the look and the append and miss the event.
                     let retention = self.shared.config.retention(event.channel().family());
-                    return Delivered::from(&self.shared.keep(event, retention));
+                    let appended = self.shared.ledger.append(event, position, retention);
+                    return Delivered::from(&appended);
                 }
             };
             drop(shard);
-            if let Ok(delivered) = channel.accept(event.clone(), &self.shared) {
+            if let Ok(delivered) = channel.accept(event.clone(), position, &self.shared) {
                 return delivered;
             }
         }
@@ -147,7 +170,7 @@ impl Hub {
             self.shared.config.presence(name.family()).cloned(),
             (self.hash(name) >> 24) as u8,
             self.shared.workers.len(),
-            self.shared.store.top(name),
+            self.shared.ledger.top(name),
         ));
         shard.insert(name.clone(), channel.clone());
         channel
@@ -182,6 +205,55 @@ impl Hub {
         if let Some(channel) = channel {
             let most = self.shared.config.buffers.pending;
             channel.room(most, &self.shared).await;
+        }
+    }
+
+    /// Shows subscribers, before its time, what waits in a channel up to an offset. Cancel safe.
+    pub(crate) async fn show(&self, name: &Name, offset: u64) {
+        let channel = self.shard(name).lock().get(name).cloned();
+        if let Some(channel) = channel {
+            channel.show(offset, &self.shared).await;
+        }
+    }
+
+    /// Waits until this node has taken in and shown what a client has seen elsewhere, on a node that
+    /// was ahead. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Unavailable`](ErrorKind::Unavailable) where that takes too long.
+    pub(crate) async fn catch_up(&self, name: &Name, since: &Since) -> Result<(), Error> {
+        let patience = Instant::now() + CATCHING_UP;
+        loop {
+            let covered = self.shared.ledger.covered(name);
+            let Some(covered) = covered.filter(|covered| since.is_of(covered.epoch)) else {
+                return Ok(());
+            };
+            if covered.to >= since.offset {
+                self.show(name, since.offset).await;
+                return Ok(());
+            }
+            // An offset that is in no log must not be waited for by each who makes one up.
+            if Instant::now() >= patience {
+                let message = "this node is behind the one that the client comes from";
+                let error = Error::new(ErrorKind::Unavailable, message);
+                return Err(error.retry_after(CATCHING_UP));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Where a client stands that has seen all up to `flushed`, and in a log perhaps beyond: nothing
+    /// of the channel stood there.
+    pub(crate) fn shown(&self, name: &Name, since: &Since, flushed: Position) -> Position {
+        let covered = self.shared.ledger.covered(name);
+        let beyond = covered.is_some_and(|covered| {
+            since.is_of(covered.epoch)
+                && covered.epoch == flushed.epoch
+                && (flushed.offset..=covered.to).contains(&since.offset)
+        });
+        Position {
+            offset: if beyond { since.offset } else { flushed.offset },
+            ..flushed
         }
     }
 
@@ -220,7 +292,7 @@ impl Hub {
         let shard = self.shard(name).lock();
         match shard.get(name) {
             Some(channel) => channel.flushed(),
-            None => self.shared.store.top(name),
+            None => self.shared.ledger.top(name),
         }
     }
 

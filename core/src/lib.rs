@@ -57,10 +57,10 @@ mod wire;
 use std::pin::Pin;
 
 pub use crate::auth::{Action, AuthError, Authenticator, Authorizer, Handshake, Identity};
-pub use crate::broker::{Broker, BrokerError, BrokerErrorKind, Guarantees, Published};
+pub use crate::broker::{Broker, BrokerError, BrokerErrorKind, Covered, Guarantees, Published};
 pub use crate::builder::{NodeBuilder, StartError};
 pub use crate::catalog::Catalog;
-pub use crate::channel::{Channel, ChannelError, MAX_CHANNEL_BYTES};
+pub use crate::channel::{Channel, ChannelError, LANES, MAX_CHANNEL_BYTES};
 pub use crate::codec::Codec;
 pub use crate::config::{Config, ConfigError};
 pub use crate::cursor::{Cursor, CursorError, Resume};
@@ -68,6 +68,7 @@ pub use crate::disconnect::Disconnect;
 pub use crate::error::{Error, ErrorKind, Problem};
 pub use crate::event::{
     Epoch, EpochError, Event, EventError, Guarantee, Position, Priority, Publication, Publisher,
+    Stamp,
 };
 pub use crate::framing::Framing;
 pub use crate::history::HistoryStore;

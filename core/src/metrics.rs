@@ -41,6 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) not_recovered: Counter,
     pub(crate) broker_up: Gauge,
     pub(crate) broker_publish: Histogram,
+    pub(crate) broker_copies: Counter,
     transports: Mutex<Vec<Arc<Transport>>>,
 }
 
@@ -91,6 +92,7 @@ impl Metrics {
             not_recovered,
             broker_up: gauge!("fanfare_broker_up"),
             broker_publish: histogram!("fanfare_broker_publish_seconds"),
+            broker_copies: counter!("fanfare_broker_copies_total"),
             transports: Mutex::default(),
         };
         metrics.zero();
@@ -108,6 +110,7 @@ impl Metrics {
         let counters = [
             &self.slow_disconnects,
             &self.conflated,
+            &self.broker_copies,
             &self.dropped,
             &self.disconnected,
             &self.recovered,
@@ -258,6 +261,10 @@ fn describe() {
         "fanfare_broker_publish_seconds",
         Unit::Seconds,
         "From handing an event to the broker until it has it"
+    );
+    describe_counter!(
+        "fanfare_broker_copies_total",
+        "Events that the broker carried a second time, and that were not taken in again"
     );
     describe_gauge!(
         "fanfare_broker_lag",

@@ -260,8 +260,15 @@ impl Node {
         limit: usize,
         reverse: bool,
     ) -> Result<(Vec<Arc<Publication>>, Position), Error> {
-        let flushed = self.0.hub.flushed(channel);
-        let store = &self.0.hub.shared.store;
+        let hub = &self.0.hub;
+        let flushed = match since {
+            Some(since) => {
+                hub.catch_up(channel, since).await?;
+                hub.shown(channel, since, hub.flushed(channel))
+            }
+            None => hub.flushed(channel),
+        };
+        let ledger = &hub.shared.ledger;
         let unrecoverable = || Error::from(ErrorKind::UnrecoverablePosition);
         let after = match since {
             Some(since) => {
@@ -272,16 +279,18 @@ impl Node {
         if limit == 0 {
             return Ok((Vec::new(), flushed));
         }
-        let (after, up_to) = match (reverse, since) {
-            (false, _) => (after, flushed.offset),
-            (true, None) => (flushed.offset.saturating_sub(limit as u64), flushed.offset),
-            (true, Some(_)) => (
-                after.saturating_sub(1).saturating_sub(limit as u64),
-                after.saturating_sub(1),
-            ),
+        let up_to = match (reverse, since) {
+            (true, Some(_)) => after.saturating_sub(1),
+            _ => flushed.offset,
         };
-        let page = store
-            .read(channel, after, up_to, limit)
+        // Where offsets have holes, the newest are found only by looking at all.
+        let (after, most) = match (reverse, ledger.is_log()) {
+            (false, _) => (after, limit),
+            (true, false) => (up_to.saturating_sub(limit as u64), limit),
+            (true, true) => (0, usize::MAX),
+        };
+        let page = ledger
+            .read(channel, after, up_to, most)
             .await
             .map_err(|error| unread(&error))?;
         if since.is_some() && !reverse && page.oldest > after + 1 {
@@ -290,6 +299,7 @@ impl Node {
         let mut publications = page.publications;
         if reverse {
             publications.reverse();
+            publications.truncate(limit);
         }
         Ok((publications, flushed))
     }
@@ -362,7 +372,7 @@ impl Node {
     /// Whether history takes in events; without it nothing is accepted.
     #[must_use]
     pub fn history_is_up(&self) -> bool {
-        self.0.hub.shared.store.is_up()
+        self.0.hub.shared.ledger.is_up()
     }
 
     /// Whether events can be carried to other nodes.

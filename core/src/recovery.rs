@@ -17,19 +17,14 @@ pub(crate) struct Recovery {
 /// The offset after which a client that stands at `since` needs the channel's history; none where
 /// its position says nothing about this channel.
 pub(crate) fn resume_after(since: &Since, flushed: Position) -> Option<u64> {
-    // Clients that never learned an epoch send none, which the protocol takes as any.
-    let same_epoch = since.epoch.is_empty() || since.epoch.parse() == Ok(flushed.epoch);
-    (same_epoch && since.offset <= flushed.offset).then_some(since.offset)
+    (since.is_of(flushed.epoch) && since.offset <= flushed.offset).then_some(since.offset)
 }
 
-/// Judges what history gave for the oldest `limit` of the offsets in `after + 1 ..= flushed`.
-pub(crate) fn recover(after: u64, flushed: Position, page: Page, limit: usize) -> Recovery {
-    let missed = flushed.offset - after;
-    let wanted = missed.min(u64::try_from(limit).unwrap_or(u64::MAX));
-    let first = page.publications.first().and_then(|first| first.position());
-    let complete = page.top.epoch == flushed.epoch
-        && page.publications.len() as u64 == wanted
-        && first.is_none_or(|first| first.offset == after + 1);
+/// Judges what history gave of the offsets in `after + 1 ..= flushed`. Those of a log have holes, so
+/// that counting says nothing.
+pub(crate) fn recover(after: u64, flushed: Position, page: Page) -> Recovery {
+    let missed = flushed.offset > after;
+    let complete = !missed || (page.top.epoch == flushed.epoch && page.oldest <= after + 1);
     Recovery {
         recovered: complete,
         publications: if complete {
@@ -88,7 +83,7 @@ mod tests {
             let flushed = Position { offset: flushed, ..store.top(&channel) };
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let page = runtime.block_on(store.read(&channel, after, flushed.offset, limit)).unwrap();
-            let recovery = recover(after, flushed, page, limit);
+            let recovery = recover(after, flushed, page);
             let offsets = recovery.publications.iter().map(|p| p.position().unwrap().offset).collect::<Vec<_>>();
             if recovery.recovered {
                 prop_assert_eq!(offsets, (after + 1..=flushed.offset).take(limit).collect::<Vec<_>>());

@@ -234,7 +234,14 @@ impl Session {
         let resume = self.resume.as_deref();
         let brought = resume.and_then(|resume| resume.position(channel));
         let since = since.cloned().or(brought.map(Since::from));
-        let (subscription, flushed) = self.node.hub().join(channel, &self.connection, follow);
+        let hub = self.node.hub();
+        if let Some(since) = &since {
+            hub.catch_up(channel, since).await?;
+        }
+        let (subscription, mut flushed) = hub.join(channel, &self.connection, follow);
+        if let Some(since) = &since {
+            flushed = hub.shown(channel, since, flushed);
+        }
         self.connection.subscriptions.lock().push(subscription);
         let subscribed = match since {
             Some(since) => self.recover(channel, &since, flushed, usize::MAX).await,
@@ -274,7 +281,7 @@ impl Session {
                 publications: Vec::new(),
             },
             Some(after) => {
-                let store = &shared.store;
+                let store = &shared.ledger;
                 let page = store.read(channel, after, flushed.offset, limit);
                 let page = page.await.map_err(|error| crate::node::unread(&error))?;
                 if self.is_own(channel) {
@@ -286,7 +293,7 @@ impl Session {
                     let received = Some((channel.clone(), position));
                     self.connection.note_receipt(received, shared);
                 }
-                recover(after, flushed, page, limit)
+                recover(after, flushed, page)
             }
         };
         Ok(Subscribed {
@@ -331,7 +338,7 @@ impl Session {
         flushed: Position,
     ) -> Result<Vec<Arc<Publication>>, Error> {
         let shared = &self.node.hub().shared;
-        let store = &shared.store;
+        let store = &shared.ledger;
         let known = store
             .receipt(channel)
             .filter(|receipt| receipt.position.epoch == flushed.epoch);

@@ -1,4 +1,4 @@
-//! The conformance kit: proof that a history store or a transport keeps its contract.
+//! The conformance kit: proof that a history store, a broker or a transport keeps its contract.
 //!
 //! Whoever writes one outside this repository proves it with these checks, and ours pass nothing
 //! else. There is one async function for each concern, and a `check_all` that runs them. A check
@@ -11,11 +11,14 @@
 //!
 //! - [`history`] checks a [`HistoryStore`](crate::HistoryStore), given a closure that makes fresh
 //!   ones; a durable one is also closed and opened again.
+//! - [`broker`] checks a [`Broker`](crate::Broker), given a closure that attaches another node to its
+//!   server.
 //! - [`transport`] checks a transport, given a small client of it: what connects, reads the next
 //!   event, and knows from where to resume.
 //!
 //! The checks need a Tokio runtime with time enabled, and go by real time.
 
+pub mod broker;
 pub mod history;
 pub mod transport;
 

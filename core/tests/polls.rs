@@ -676,7 +676,7 @@ proptest! {
                 }
             };
             let ended = timeout(Duration::from_secs(600), async { tokio::join!(publishing, polling) });
-            assert!(ended.await.is_ok(), "events are missing");
+            assert!(Box::pin(ended).await.is_ok(), "events are missing");
             let (lines, _) = poll(&node, "1", &channels, resuming(&at), Duration::from_secs(30)).await.unwrap();
             assert_eq!(lines, []);
         });

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Broker, BrokerError, BrokerErrorKind, Guarantees, Published};
 use crate::BoxFuture;
@@ -13,6 +14,7 @@ use crate::ingress::Ingress;
 #[derive(Debug, Default)]
 pub struct Memory {
     ingress: OnceLock<Ingress>,
+    down: AtomicBool,
 }
 
 impl Broker for Memory {
@@ -34,9 +36,12 @@ impl Broker for Memory {
     }
 
     fn publish(&self, event: Event) -> BoxFuture<'_, Result<Published, BrokerError>> {
-        let Some(ingress) = self.ingress.get() else {
-            let error =
-                BrokerError::new(BrokerErrorKind::Unavailable, "the broker was not started");
+        let ingress = self.ingress.get();
+        let Some(ingress) = ingress.filter(|_| self.is_up()) else {
+            let error = BrokerError::new(
+                BrokerErrorKind::Unavailable,
+                "the broker was not started, or was shut down",
+            );
             return Box::pin(ready(Err(error)));
         };
         let delivered = ingress.deliver(event);
@@ -57,10 +62,11 @@ impl Broker for Memory {
     }
 
     fn is_up(&self) -> bool {
-        self.ingress.get().is_some()
+        self.ingress.get().is_some() && !self.down.load(Ordering::Acquire)
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
+        self.down.store(true, Ordering::Release);
         Box::pin(ready(()))
     }
 }

@@ -15,8 +15,8 @@ use super::subscribers::{Seat, Subscriber, Subscribers};
 use super::{Shared, Subscription};
 use crate::channel::Channel as Name;
 use crate::codec::Notice;
-use crate::event::{Event, Guarantee, Position, Publication};
-use crate::history::{Appended, Retention};
+use crate::event::{Event, Position, Publication};
+use crate::history::Retention;
 use crate::ingress::Delivered;
 use crate::presence::{Member, Members, PresencePolicy, member};
 use crate::sync::Mutex;
@@ -123,6 +123,7 @@ impl Channel {
     pub(crate) fn accept(
         self: &Arc<Self>,
         event: Event,
+        position: Option<Position>,
         shared: &Arc<Shared>,
     ) -> Result<Delivered, Removed> {
         let mut state = self.state.lock();
@@ -130,7 +131,7 @@ impl Channel {
             return Err(Removed);
         }
         let retention = self.retention(&state);
-        let appended = shared.keep(event, &retention);
+        let appended = shared.ledger.append(event, position, &retention);
         let delivered = Delivered::from(&appended);
         let event = appended.publication.event();
         let due = event.accepted_at() + linger(&shared.config.linger, event.priority(), self.phase);
@@ -198,10 +199,29 @@ impl Channel {
         self.go_on(&mut state, shared);
     }
 
+    /// Shows subscribers, before its time, what waits up to an offset. Cancel safe.
+    pub(crate) async fn show(self: &Arc<Self>, offset: u64, shared: &Arc<Shared>) {
+        loop {
+            let shown = self.room.notified();
+            tokio::pin!(shown);
+            shown.as_mut().enable();
+            {
+                let mut state = self.state.lock();
+                let first = state.pending.first_offset();
+                if first.is_none_or(|first| first > offset) {
+                    return;
+                }
+                state.pending.hurry();
+                self.go_on(&mut state, shared);
+            }
+            shown.await;
+        }
+    }
+
     /// Whether events are under way, or wait and can still be shown.
     pub(crate) fn is_busy(&self, shared: &Shared) -> bool {
         let state = self.state.lock();
-        let store = &shared.store;
+        let store = &shared.ledger;
         let first = state.pending.first_ticket();
         state.flushing || first.is_some_and(|first| store.is_up() || first <= store.safe())
     }
@@ -212,7 +232,7 @@ impl Channel {
         if state.flushing {
             return;
         }
-        let safe = shared.store.safe();
+        let safe = shared.ledger.safe();
         state.settle(safe);
         let (Some(due), Some(first)) = (state.pending.due(), state.pending.first_ticket()) else {
             return;
@@ -411,7 +431,7 @@ impl Channel {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            if self.state.lock().pending.bytes() < bytes || !shared.store.is_up() {
+            if self.state.lock().pending.bytes() < bytes || !shared.ledger.is_up() {
                 return;
             }
             room.await;
@@ -464,19 +484,6 @@ impl FlushUnderWay {
             self.channel.go_on(&mut state, shared);
             drop(state);
             self.channel.room.notify_waiters();
-        }
-    }
-}
-
-impl Shared {
-    /// Numbers and keeps an event; an ephemeral one is only wrapped.
-    pub(super) fn keep(&self, event: Event, retention: &Retention) -> Appended {
-        match event.guarantee() {
-            Guarantee::Ephemeral => Appended {
-                publication: Arc::new(Publication::new(event, None)),
-                ticket: 0,
-            },
-            Guarantee::AtLeastOnce | Guarantee::BestEffort => self.store.append(event, retention),
         }
     }
 }

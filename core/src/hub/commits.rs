@@ -31,7 +31,7 @@ impl Commits {
                 self.more.notified().await;
                 continue;
             };
-            if let Err(problem) = shared.store.committed(first).await {
+            if let Err(problem) = shared.ledger.committed(first).await {
                 // What waits is never shown: its publishers were told that it was not accepted.
                 error!(
                     error = &problem as &dyn std::error::Error,
@@ -44,7 +44,7 @@ impl Commits {
                 return;
             }
             // A store commits many at once.
-            let safe = shared.store.safe();
+            let safe = shared.ledger.safe();
             let mut came = Vec::new();
             self.waiting.lock().retain(|(ticket, channel)| {
                 let waits = *ticket > safe;

@@ -56,7 +56,7 @@ impl Connection {
         if let Some((channel, position)) = received {
             let at = SystemTime::now();
             shared
-                .store
+                .ledger
                 .note_receipt(&channel, Receipt { position, at });
         }
     }

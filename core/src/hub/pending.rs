@@ -151,6 +151,12 @@ impl Pending {
         self.slots.front().map(|slot| slot.ticket)
     }
 
+    /// The first offset that waits.
+    pub(crate) fn first_offset(&self) -> Option<u64> {
+        let offsets = self.slots.iter().filter_map(|slot| slot.position);
+        offsets.map(|position| position.offset).next()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

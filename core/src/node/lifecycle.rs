@@ -32,7 +32,7 @@ impl Node {
             workers => workers,
         };
         let limits = RateLimits::new(&parts.config.limits);
-        let hub = Arc::new(Hub::new(parts.config, parts.store, workers));
+        let hub = Arc::new(Hub::new(parts.config, parts.store, &parts.broker, workers));
         parts.broker.start(Ingress::new(&hub)).await?;
         hub.start();
         hub.shared.metrics.broker_up.set(1.0);
@@ -59,7 +59,8 @@ impl Node {
                 tick.tick().await;
                 let Some(inner) = weak.upgrade() else { return };
                 if round % UPKEEP_OF_ALL == 0 {
-                    inner.hub.shared.store.expire();
+                    inner.hub.shared.ledger.expire();
+                    inner.hub.turns.expire();
                     inner.limits.forget_full();
                 }
                 inner.look_after().await;
@@ -102,7 +103,7 @@ impl Node {
             );
         }
         self.0.broker.shutdown().await;
-        self.0.hub.shared.store.close().await;
+        self.0.hub.shared.ledger.store().close().await;
     }
 }
 

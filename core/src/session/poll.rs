@@ -89,11 +89,15 @@ impl Session {
         most: usize,
         polled: &mut Polled,
     ) -> Result<Bytes, Refusal> {
-        let flushed = self.node.hub().flushed(channel);
         let brought = self.resume.as_mut().and_then(|resume| resume.take(channel));
+        let hub = self.node.hub();
         let mut subscribed = match since.or(brought.map(Since::from)) {
-            Some(since) => self.recover(channel, &since, flushed, MOST).await?,
-            None => self.begin(channel, flushed).await?,
+            Some(since) => {
+                hub.catch_up(channel, &since).await?;
+                let flushed = hub.shown(channel, &since, hub.flushed(channel));
+                self.recover(channel, &since, flushed, MOST).await?
+            }
+            None => self.begin(channel, hub.flushed(channel)).await?,
         };
         self.count_recovery(&subscribed);
         if subscribed.was_recovering {
