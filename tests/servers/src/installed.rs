@@ -5,7 +5,15 @@ use std::path::PathBuf;
 
 /// The path of something in the brokers' folder.
 pub(crate) fn installed(path: &str) -> Result<PathBuf, String> {
-    let path = folder()?.join(path);
+    present(folder()?.join(path))
+}
+
+/// The path of something that a package of the system installs.
+pub(crate) fn packaged(path: &str) -> Result<PathBuf, String> {
+    present(PathBuf::from(path))
+}
+
+fn present(path: PathBuf) -> Result<PathBuf, String> {
     if path.exists() {
         return Ok(path);
     }

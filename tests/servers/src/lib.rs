@@ -29,12 +29,17 @@ mod lease;
 mod nats;
 mod probe;
 mod process;
+mod rabbitmq;
 mod server;
 
 pub use lease::Lease;
 pub use nats::NatsServer;
 pub use process::Program;
+pub use rabbitmq::RabbitMqServer;
 pub use server::{Broker, Server};
 
 /// A NATS server with JetStream.
 pub type Nats = Server<NatsServer>;
+
+/// A RabbitMQ server.
+pub type RabbitMq = Server<RabbitMqServer>;

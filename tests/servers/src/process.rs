@@ -1,5 +1,6 @@
 //! Child processes that end with this one.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -11,12 +12,10 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(10);
-/// How long killed processes may take to be gone.
-const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// How many lines of a log a failure shows.
 const TAIL: usize = 40;
 
@@ -38,6 +37,16 @@ impl Program {
             .current_dir(folder)
             .stdin(Stdio::null())
             .process_group(0);
+        // What the caller's shell says about a server must not reach those of the tests.
+        for (variable, _) in env::vars_os() {
+            let prefixes = ["RABBITMQ_", "ERL_", "KAFKA_", "JAVA_", "JDK_JAVA_"];
+            if prefixes
+                .iter()
+                .any(|prefix| variable.as_encoded_bytes().starts_with(prefix.as_bytes()))
+            {
+                command.env_remove(variable);
+            }
+        }
         Self {
             name,
             command,
@@ -57,6 +66,12 @@ impl Program {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Self {
         self.command.args(arguments);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub(crate) fn environment(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
         self
     }
 }
@@ -137,12 +152,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+        // Those it started hold no ports, and are reaped by somebody else.
         let _ = self.child.wait();
-        // What it started is reaped by somebody else. Until then its ports may be taken.
-        let deadline = Instant::now() + GONE_WITHIN;
-        while test_kill_process_group(self.group()).is_ok() && Instant::now() < deadline {
-            thread::sleep(POLL);
-        }
     }
 }
 

@@ -100,8 +100,8 @@ impl<B: Broker> Server<B> {
         self.home.lease.folder().to_owned()
     }
 
-    /// Kills it with SIGKILL, and waits until all of its processes are gone. Nothing happens where it
-    /// is killed already.
+    /// Kills it with SIGKILL, and waits until it is gone. Nothing happens where it is killed
+    /// already.
     ///
     /// What it had written is in the kernel's cache and survives, synced or not, as in any crash that
     /// is not the machine's.

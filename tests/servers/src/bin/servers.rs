@@ -1,7 +1,7 @@
 //! Runs brokers for JavaScript tests, benches, and people who try things.
 //!
 //! ```sh
-//! cargo run -p fanfare-test-servers --bin servers -- nats
+//! cargo run -p fanfare-test-servers --bin servers -- nats rabbitmq
 //! ```
 //!
 //! prints a line `NAME URL` for each as soon as it is ready, and runs them until it gets SIGTERM or SIGINT,
@@ -16,12 +16,12 @@ use std::process::{ExitCode, exit};
 use std::thread;
 use std::time::Instant;
 
-use fanfare_test_servers::{Broker, Nats, Server};
+use fanfare_test_servers::{Broker, Nats, RabbitMq, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-const NAMES: [&str; 1] = ["nats"];
+const NAMES: [&str; 2] = ["nats", "rabbitmq"];
 
 /// A server of any kind, which only has to be kept.
 type Running = Box<dyn Any + Send>;
@@ -32,6 +32,7 @@ async fn main() -> ExitCode {
     for name in std::env::args().skip(1) {
         match name.as_str() {
             "nats" => starting.spawn(run(Nats::start())),
+            "rabbitmq" => starting.spawn(run(RabbitMq::start())),
             _ => return usage(),
         };
     }
@@ -44,7 +45,7 @@ async fn main() -> ExitCode {
         () = ended() => false,
         failed = keep(&mut starting, &mut running) => failed,
     };
-    drop(running);
+    drop((starting, running));
     // A start that is under way would be waited for.
     exit(failed.into());
 }
