@@ -25,17 +25,21 @@
 #![deny(missing_docs)]
 
 mod installed;
+mod kafka;
 mod lease;
 mod nats;
 mod probe;
 mod process;
 mod rabbitmq;
+mod redis;
 mod server;
 
+pub use kafka::KafkaServer;
 pub use lease::Lease;
 pub use nats::NatsServer;
 pub use process::Program;
 pub use rabbitmq::RabbitMqServer;
+pub use redis::RedisServer;
 pub use server::{Broker, Server};
 
 /// A NATS server with JetStream.
@@ -43,3 +47,9 @@ pub type Nats = Server<NatsServer>;
 
 /// A RabbitMQ server.
 pub type RabbitMq = Server<RabbitMqServer>;
+
+/// A Kafka broker.
+pub type Kafka = Server<KafkaServer>;
+
+/// A Redis server.
+pub type Redis = Server<RedisServer>;
