@@ -1,5 +1,6 @@
 //! Reading the log.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fanfare::broker::FrameError;
-use fanfare::{Event, Ingress};
+use fanfare::{Event, Ingress, Stamp};
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -96,6 +97,7 @@ impl Reader {
             events,
             ingress: reading.ingress,
             positions: reading.positions,
+            met: vec![HashSet::new(); reading.began.len()],
             began: reading.began,
             ends: reading.ends,
             alarm: reading.alarm,
@@ -151,6 +153,8 @@ struct Hands {
     positions: Arc<Positions>,
     events: String,
     began: Vec<u64>,
+    /// For each partition, the origins of events that belong to the time before.
+    met: Vec<HashSet<u64>>,
     ends: Vec<u64>,
     /// The partitions whose end as of the beginning is not reached.
     behind: Vec<bool>,
@@ -202,6 +206,11 @@ impl Hands {
             Ok(event) if self.positions.partition(event.channel()) == partition => {
                 let position = self.positions.at(event.channel(), offset);
                 let begins = offset < self.began[partition];
+                let event = if begins {
+                    self.meet(partition, event)
+                } else {
+                    event
+                };
                 let _ = self.ingress.deliver_at(event, position, begins);
             }
             // It has a place in the log of another partition, if any.
@@ -211,6 +220,19 @@ impl Hands {
         self.positions.cover(partition, offset);
         if offset + 1 >= self.ends[partition] {
             self.behind[partition] = false;
+        }
+    }
+
+    /// The first event of an origin in what is read back: those that came before it are not there.
+    /// An ingress that knows the origin from before a part of the log was trimmed would wait for them,
+    /// and drop what follows.
+    fn meet(&mut self, partition: usize, event: Event) -> Event {
+        match event.stamp() {
+            Some(stamp) if self.met[partition].insert(stamp.origin) => event.stamped(Stamp {
+                settled: stamp.settled.max(stamp.number.saturating_sub(1)),
+                ..stamp
+            }),
+            _ => event,
         }
     }
 
