@@ -1,6 +1,8 @@
 //! The connection to Kafka: made, watched, and made again.
 
+use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fanfare::Ingress;
@@ -23,8 +25,9 @@ const FOUND_WITHIN: Duration = Duration::from_secs(4);
 const READY_WITHIN: Duration = Duration::from_secs(15);
 /// How often it is asked whether anyone is there.
 const ASKED_EVERY: Duration = Duration::from_millis(500);
-/// How long the answer may take before the connection counts as lost.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(1500);
+/// How long an answer may take. After one that did not come the broker is not up; after two, or one
+/// where connections broke as well, the connection is lost.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// How often the log is looked at: which one it is, and where it ends.
 const SURVEYED_EVERY: Duration = Duration::from_secs(5);
 const RETRIED_EVERY: Duration = Duration::from_millis(200);
@@ -68,7 +71,7 @@ impl Link {
         }
         info!(
             servers,
-            log = session.positions.identity(),
+            log = session.positions.log().identity(),
             "reading from Kafka"
         );
         Ok(Self {
@@ -90,7 +93,7 @@ impl Link {
             let stopped = stop.wait_for(|stop| *stop);
             let reason = tokio::select! {
                 _ = stopped => break,
-                reason = self.session.watch(&self.topics) => reason,
+                reason = self.session.watch(&self.topics, &self.shared) => reason,
             };
             self.shared.lose();
             warn!(reason, "lost Kafka");
@@ -101,7 +104,10 @@ impl Link {
             let Some(session) = reopened else { break };
             retire(std::mem::replace(&mut self.session, session).writer);
             self.shared.open(self.session.writer.clone());
-            info!(log = self.session.positions.identity(), "Kafka is back");
+            info!(
+                log = self.session.positions.log().identity(),
+                "Kafka is back"
+            );
         }
         self.session.close().await;
     }
@@ -154,7 +160,7 @@ impl Session {
                     topic = topics.events,
                     "the log has lost its end; clients will be told that they may have missed events"
                 );
-                topics.renew_from(&log.identity, log.partitions).await?;
+                topics.continue_from(&log).await?;
                 return Err(unavailable("the log has lost its end"));
             };
             shared.read_from(positions.clone());
@@ -212,21 +218,29 @@ impl Session {
     }
 
     /// Returns when the session cannot go on, with why.
-    async fn watch(&self, topics: &Topics) -> String {
+    async fn watch(&mut self, topics: &Topics, shared: &Shared) -> String {
         let mut surveyed = Instant::now();
         let mut told = false;
+        let mut silent = false;
         loop {
             tokio::select! {
+                () = self.reader.ended() => return "reading has ended".to_owned(),
                 () = self.stuck.notified() => return "reading was interrupted".to_owned(),
-                () = self.doubt.notified() => {}
-                () = sleep(ASKED_EVERY) => {}
+                () = self.doubt.notified() => silent = true,
+                () = sleep(ASKED_EVERY), if !silent => {}
+                () = ready(()), if silent => {}
             }
             if let Some(reason) = self.writer.broken() {
                 return reason;
             }
             let partitions = self.positions.partitions();
             match Topics::look(&self.writer, &topics.events, ANSWERED_WITHIN).await {
-                Seen::Silent(reason) => return self.writer.reason().unwrap_or(reason),
+                Seen::Silent(reason) if silent => return self.writer.reason().unwrap_or(reason),
+                Seen::Silent(_) => {
+                    silent = true;
+                    shared.answers.store(false, Ordering::Release);
+                    continue;
+                }
                 Seen::Missing => return format!("the topic {} is gone", topics.events),
                 Seen::Usable(count) if count != partitions && !told => {
                     told = true;
@@ -239,6 +253,8 @@ impl Session {
                 }
                 Seen::Usable(_) | Seen::Refused(_) | Seen::Not(_) => {}
             }
+            silent = false;
+            shared.answers.store(true, Ordering::Release);
             if surveyed.elapsed() >= SURVEYED_EVERY {
                 surveyed = Instant::now();
                 if let Err(reason) = self.survey(topics).await {
@@ -253,7 +269,7 @@ impl Session {
         let positions = &self.positions;
         let partitions = positions.partitions();
         match topics.log(partitions).await {
-            Ok(log) if log.identity != positions.identity() => {
+            Ok(log) if log != *positions.log() => {
                 return Err(format!("the topic {} was made anew", topics.events));
             }
             Ok(_) => {}
@@ -313,33 +329,28 @@ async fn found(
 }
 
 /// Where to begin, and up to where events belong to the time before. None where the log has lost
-/// events that this node has handed over.
+/// events that this node has handed over, and has not been given another identity for it.
 fn begin(
     known: &Arc<Positions>,
     log: &Log,
     ends: &[(u64, u64)],
     read_back: u64,
 ) -> Option<(Arc<Positions>, Vec<u64>)> {
-    if known.identity() != log.identity {
+    let same = known.log() == log;
+    if !same && !known.log().is_continued_by(log) {
         let share = (read_back / ends.len() as u64).max(1);
         let starts = ends.iter().map(|(low, high)| {
             let next = high.saturating_sub(share).max(*low);
             Start { from: next, next }
         });
-        let positions = Positions::new(log.identity.clone(), starts);
-        return Some((
-            Arc::new(positions),
-            ends.iter().map(|(_, high)| *high).collect(),
-        ));
+        let positions = Positions::new(log.clone(), starts);
+        let began = ends.iter().map(|(_, high)| *high).collect();
+        return Some((Arc::new(positions), began));
     }
-    let mut trimmed = false;
     let mut starts = Vec::new();
     let mut began = Vec::new();
     for (partition, (low, high)) in ends.iter().enumerate() {
         let next = known.next(partition);
-        if *high < next {
-            return None;
-        }
         if *low > next {
             warn!(
                 partition,
@@ -347,26 +358,31 @@ fn begin(
                 to = low,
                 "the log was trimmed before it was read"
             );
-            trimmed = true;
             starts.push(Start {
                 from: *low,
                 next: *low,
             });
             began.push(*high);
-        } else {
+        } else if same && *high < next {
+            return None;
+        } else if same {
             starts.push(Start {
                 from: known.from(partition),
                 next,
             });
             began.push(0);
+        } else {
+            // What this node was handed before has positions in another incarnation.
+            let next = next.min(*high);
+            starts.push(Start { from: next, next });
+            began.push(0);
         }
     }
-    let positions = if trimmed {
-        Arc::new(Positions::new(log.identity.clone(), starts.into_iter()))
-    } else {
-        known.clone()
-    };
-    Some((positions, began))
+    if same && began.iter().all(|began| *began == 0) {
+        return Some((known.clone(), began));
+    }
+    let positions = Positions::new(log.clone(), starts.into_iter());
+    Some((Arc::new(positions), began))
 }
 
 async fn ends(
