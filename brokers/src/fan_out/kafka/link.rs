@@ -275,6 +275,9 @@ impl Session {
             Ok(_) => {}
             Err(error) => debug!(?error, "Kafka does not describe its topics"),
         }
+        if Topics::look(&self.writer, &topics.live, ANSWERED_WITHIN).await == Seen::Missing {
+            return Err(format!("the topic {} is gone", topics.live));
+        }
         // Before the ends are asked for: they only move on.
         let read = (0..partitions).map(|partition| positions.next(partition));
         let read = read.collect::<Vec<_>>();
@@ -397,4 +400,73 @@ async fn ends(
     });
     let ends = ends.await;
     ends.map_err(|error| unavailable(format!("Kafka does not say where {topic} ends: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READ_BACK: u64 = 2 * 100;
+
+    fn log(number: u64) -> Log {
+        Log::new("events", number, 2)
+    }
+
+    fn start(from: u64, next: u64) -> Start {
+        Start { from, next }
+    }
+
+    /// The starts and the ends of the time before, in a log whose partitions have these offsets.
+    fn begun(
+        known: &Arc<Positions>,
+        log: &Log,
+        ends: [(u64, u64); 2],
+    ) -> Option<([Start; 2], Vec<u64>)> {
+        let (positions, began) = begin(known, log, &ends, READ_BACK)?;
+        assert_eq!(positions.log(), log);
+        let starts = [0, 1].map(|part| start(positions.from(part), positions.next(part)));
+        Some((starts, began))
+    }
+
+    fn known(starts: [Start; 2]) -> Arc<Positions> {
+        Arc::new(Positions::new(log(1 << 20), starts.into_iter()))
+    }
+
+    #[test]
+    fn a_log_that_is_new_is_read_back() {
+        let unknown = Arc::new(Positions::unknown());
+        let begun = begun(&unknown, &log(1 << 20), [(0, 0), (50, 250)]).unwrap();
+        assert_eq!(begun, ([start(0, 0), start(150, 150)], vec![0, 250]));
+    }
+
+    #[test]
+    fn the_same_log_is_read_on() {
+        let known = known([start(3, 7), start(0, 9)]);
+        let (positions, began) =
+            begin(&known, &log(1 << 20), &[(5, 7), (0, 30)], READ_BACK).unwrap();
+        assert!(Arc::ptr_eq(&positions, &known));
+        assert_eq!(began, [0, 0]);
+    }
+
+    #[test]
+    fn what_was_trimmed_unread_is_not_covered() {
+        let known = known([start(3, 7), start(0, 9)]);
+        let begun = begun(&known, &log(1 << 20), [(5, 7), (20, 30)]).unwrap();
+        assert_eq!(begun, ([start(3, 7), start(20, 20)], vec![0, 30]));
+    }
+
+    #[test]
+    fn a_lost_end_asks_for_another_identity() {
+        let known = known([start(0, 7), start(0, 9)]);
+        assert_eq!(begun(&known, &log(1 << 20), [(0, 6), (0, 9)]), None);
+        let begun = begun(&known, &log((1 << 20) + 1), [(0, 6), (0, 12)]).unwrap();
+        assert_eq!(begun, ([start(6, 6), start(9, 9)], vec![0, 0]));
+    }
+
+    #[test]
+    fn a_log_that_was_made_anew_is_read_from_its_beginning() {
+        let known = known([start(0, 7), start(0, 9)]);
+        let begun = begun(&known, &log(2 << 20), [(0, 3), (0, 12)]).unwrap();
+        assert_eq!(begun, ([start(0, 0), start(0, 0)], vec![3, 12]));
+    }
 }
