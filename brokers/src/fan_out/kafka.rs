@@ -294,9 +294,9 @@ impl Shared {
     }
 }
 
-/// Ends a writer, which blocks, away from the tasks. The link, which has it too, does the same.
-fn retire(writer: Arc<Writer>) {
-    drop(spawn_blocking(move || drop(writer)));
+/// Drops a client of librdkafka, which blocks, away from the tasks.
+fn retire<T: Send + 'static>(client: T) {
+    drop(spawn_blocking(move || drop(client)));
 }
 
 /// Runs what blocks where it may. Not cancelled when the future is dropped.

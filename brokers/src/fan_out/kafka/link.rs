@@ -64,9 +64,15 @@ impl Link {
         let wrong = |error: KafkaError| unavailable(format!("no client for Kafka: {error}"));
         let topics = Arc::new(Topics::new(&config).map_err(wrong)?);
         let session = Session::open(&config, &topics, &shared, &ingress, &servers, FOUND_WITHIN);
-        let mut session = session.await?;
+        let mut session = match session.await {
+            Ok(session) => session,
+            Err(error) => {
+                retire(topics);
+                return Err(error);
+            }
+        };
         if let Err(error) = session.catch_up(&topics).await {
-            session.close().await;
+            session.close(topics).await;
             return Err(error);
         }
         info!(
@@ -109,7 +115,7 @@ impl Link {
                 "Kafka is back"
             );
         }
-        self.session.close().await;
+        self.session.close(self.topics).await;
     }
 
     async fn reopen(&mut self) -> Session {
@@ -302,10 +308,10 @@ impl Session {
         self.reader.stop().await;
     }
 
-    async fn close(mut self) {
+    async fn close(mut self, topics: Arc<Topics>) {
         self.give_up().await;
         let writer = self.writer;
-        blocking(move || drop(writer)).await;
+        blocking(move || drop((writer, topics))).await;
     }
 }
 
