@@ -35,6 +35,7 @@ pub mod codec;
 pub mod config;
 mod cursor;
 mod disconnect;
+mod dispatch;
 mod error;
 mod event;
 mod framing;

@@ -1,5 +1,6 @@
 //! One server's share of the system.
 
+mod fan_out;
 mod lifecycle;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::BoxFuture;
 use crate::auth::{Action, AuthError, Authenticator, Authorizer, Handshake, Identity};
 use crate::broker::{Broker, BrokerError, BrokerErrorKind, Guarantees, Published};
 use crate::builder::NodeBuilder;
@@ -18,8 +20,9 @@ use crate::channel::Channel;
 use crate::codec::{Codec, Since};
 use crate::config::Config;
 use crate::disconnect::Disconnect;
+use crate::dispatch::{Dispatch, Room};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, Position, Publication};
+use crate::event::{Event, Guarantee, Position, Publication};
 use crate::framing::Framing;
 use crate::history::HistoryError;
 use crate::hub::Hub;
@@ -32,6 +35,7 @@ use crate::session::{Opening, Session};
 use crate::sync::Mutex;
 use crate::wire::{MAX_FORMS, WireForm};
 
+use self::fan_out::FanOut;
 use self::lifecycle::Publishing;
 
 /// What a catalog may write into an envelope that left it out does not count towards its limit.
@@ -48,6 +52,8 @@ struct Inner {
     id: String,
     hub: Arc<Hub>,
     broker: Arc<dyn Broker>,
+    /// The way to a broker that may be away.
+    dispatch: Option<Dispatch<FanOut>>,
     authenticator: Arc<dyn Authenticator>,
     authorizer: Arc<dyn Authorizer>,
     catalog: Option<Arc<Catalog>>,
@@ -94,8 +100,8 @@ impl Node {
     pub async fn publish(&self, event: Event) -> Result<Published, Error> {
         let _publishing = Publishing::enter(&self.0)?;
         self.check(&event)?;
-        self.room(&event).await?;
-        self.hand_over(event).await
+        let room = self.room(&event).await?;
+        self.hand_over(event, room).await
     }
 
     /// Publishes events in order. All of them are checked before the first goes out.
@@ -111,8 +117,8 @@ impl Node {
         // in groups commits them as one.
         let mut under_way = Vec::with_capacity(events.len());
         for event in events {
-            self.room(&event).await?;
-            under_way.push(self.hand_over(event));
+            let room = self.room(&event).await?;
+            under_way.push(self.hand_over(event, room));
         }
         let mut published = Vec::with_capacity(under_way.len());
         let mut refused = None;
@@ -128,11 +134,17 @@ impl Node {
         }
     }
 
-    /// Waits while the event's channel has too much waiting.
-    async fn room(&self, event: &Event) -> Result<(), Error> {
+    /// Waits while the event's channel, or the way to the broker, has too much waiting.
+    async fn room(&self, event: &Event) -> Result<Option<Room>, Error> {
         self.0.hub.room(event.channel()).await;
         // It may have failed while the channel waited for it.
-        self.check_history()
+        self.check_history()?;
+        Ok(match &self.0.dispatch {
+            Some(dispatch) if event.guarantee() != Guarantee::Ephemeral => {
+                Some(dispatch.room(event.channel().lane(), event).await)
+            }
+            _ => None,
+        })
     }
 
     fn check_history(&self) -> Result<(), Error> {
@@ -162,17 +174,36 @@ impl Node {
     fn hand_over(
         &self,
         event: Event,
+        room: Option<Room>,
     ) -> impl Future<Output = Result<Published, Error>> + Send + use<'_> {
         let metrics = &self.0.hub.shared.metrics;
         let priority = event.priority();
         let begun = Instant::now();
-        let accepted = self.0.broker.publish(event.accepted_now());
+        let event = event.accepted_now();
+        let accepted: BoxFuture<'_, _> = match (&self.0.dispatch, room) {
+            (Some(dispatch), Some(room)) => {
+                Box::pin(dispatch.send(event.channel().lane(), event, room))
+            }
+            (Some(_), None) => Box::pin(self.publish_live(event)),
+            (None, _) => self.0.broker.publish(event),
+        };
         async move {
             let published = accepted.await.map_err(|error| away(&error))?;
             metrics.broker_publish.record(begun.elapsed().as_secs_f64());
             metrics.published[priority as usize].increment(1);
             Ok(published)
         }
+    }
+
+    /// Publishes an ephemeral event: to all nodes, or at least to this one.
+    async fn publish_live(&self, event: Event) -> Result<Published, BrokerError> {
+        if let Err(error) = self.0.broker.publish(event.clone()).await {
+            if error.kind() != BrokerErrorKind::Unavailable {
+                return Err(error);
+            }
+            let _ = self.0.hub.accept(event, None);
+        }
+        Ok(Published { position: None })
     }
 
     /// Opens a session for a connection that a transport carries.
@@ -378,7 +409,10 @@ impl Node {
     /// Whether events can be carried to other nodes.
     #[must_use]
     pub fn broker_is_up(&self) -> bool {
-        self.0.broker.is_up()
+        match &self.0.dispatch {
+            Some(dispatch) => dispatch.is_up(),
+            None => self.0.broker.is_up(),
+        }
     }
 
     /// What the broker promises.

@@ -9,10 +9,12 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::fan_out::FanOut;
 use super::{Inner, Node, draining};
 use crate::broker::BrokerError;
 use crate::builder::NodeBuilder;
 use crate::disconnect::Disconnect;
+use crate::dispatch::Dispatch;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::ingress::Ingress;
@@ -36,9 +38,19 @@ impl Node {
         parts.broker.start(Ingress::new(&hub)).await?;
         hub.start();
         hub.shared.metrics.broker_up.set(1.0);
+        let spilled = hub.shared.config.buffers.spill as u64;
+        let spill = hub.shared.ledger.store().spill(spilled);
+        let dispatch = (!parts.broker.is_local()).then(|| {
+            let carrier = FanOut {
+                broker: parts.broker.clone(),
+                hub: hub.clone(),
+            };
+            Dispatch::start(Arc::new(carrier), spill.as_ref(), 0)
+        });
         let inner = Arc::new(Inner {
             id: Uuid::new_v4().to_string(),
             hub,
+            dispatch,
             broker: parts.broker,
             authenticator: parts.authenticator,
             authorizer: parts.authorizer,
@@ -110,10 +122,17 @@ impl Node {
 impl Inner {
     async fn look_after(&self) {
         let shared = &self.hub.shared;
-        shared
-            .metrics
-            .broker_up
-            .set(if self.broker.is_up() { 1.0 } else { 0.0 });
+        shared.metrics.broker_up.set(
+            if self
+                .dispatch
+                .as_ref()
+                .map_or_else(|| self.broker.is_up(), Dispatch::is_up)
+            {
+                1.0
+            } else {
+                0.0
+            },
+        );
         let waiting = self
             .hub
             .connections()
