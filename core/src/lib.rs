@@ -31,6 +31,7 @@ pub mod broker;
 mod builder;
 pub mod catalog;
 mod channel;
+mod cluster;
 pub mod codec;
 pub mod config;
 mod cursor;
