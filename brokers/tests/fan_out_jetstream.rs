@@ -14,7 +14,8 @@ use fanfare::testing::broker::{Plan, Recorder, Server, check_all, check_outage};
 use fanfare::{BoxFuture, BrokerErrorKind, Channel, Event};
 use fanfare_brokers::fan_out::jetstream::{Config, JetStream};
 use fanfare_test_servers::Nats;
-use tokio::sync::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, watch};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -215,71 +216,76 @@ async fn a_wrong_password_is_told_and_not_shown() {
     );
 }
 
+/// A way to a server that can be closed.
+struct Gate {
+    port: u16,
+    open: watch::Sender<bool>,
+}
+
+impl Gate {
+    async fn to(server: &str) -> Self {
+        let server = server.trim_start_matches("nats://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let open = watch::Sender::new(true);
+        let gate = open.subscribe();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (mut gate, server) = (gate.clone(), server.clone());
+                tokio::spawn(async move {
+                    if !*gate.borrow() {
+                        return;
+                    }
+                    let mut far = TcpStream::connect(server).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = gate.wait_for(|open| !open) => {}
+                    }
+                });
+            }
+        });
+        Self { port, open }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_away_goes_on_where_the_log_begins() {
-    let mut server = Nats::start().await;
-    let small = |cluster: &str| {
-        let config = Config {
-            max_events: Some(50),
-            ..config(&server.url(), cluster)
-        };
-        JetStream::new(config).unwrap()
+    let server = Nats::shared().await;
+    let gate = Gate::to(&server.url()).await;
+    let small = |url: &str| Config {
+        max_events: Some(50),
+        ..config(url, "trimmed")
     };
-    let (one, one_seen) = started(small("trimmed")).await;
+    let other = JetStream::new(small(&server.url())).unwrap();
+    let (other, _) = started(other).await;
+    let url = format!("nats://127.0.0.1:{}", gate.port);
+    let (away, seen) = started(JetStream::new(small(&url)).unwrap()).await;
     for number in 1..=10 {
-        one.publish(event(number)).await.unwrap();
+        other.publish(event(number)).await.unwrap();
     }
-    until("the first ten arrive", || numbers(&one_seen).len() == 10).await;
+    until("the first ten arrive", || numbers(&seen).len() == 10).await;
     let channel = Channel::new("thread.1").unwrap();
-    let before = one.covered(&channel).unwrap();
+    let before = away.covered(&channel).unwrap();
     assert_eq!((before.from, before.to), (1, 10));
-    // While the node does not see it, others publish more than the log holds.
-    server.kill().await;
-    until("the server is missed", || !one.is_up()).await;
-    let other = {
-        server.start_again().await;
-        // In the server's own words, so that the node comes second.
-        let client = Box::pin(async_nats::connect(server.url())).await.unwrap();
-        let context = jetstream::new(client);
-        let mut under_way = Vec::new();
-        for number in 11..=200 {
-            let sent = context.publish("trimmed.e.thread.1", event(number).encode());
-            under_way.push(sent.await.unwrap());
-        }
-        for sent in under_way {
-            sent.await.unwrap();
-        }
-        context
-    };
-    until("the last arrives", || {
-        numbers(&one_seen).last() == Some(&200)
+    gate.open.send_replace(false);
+    until("the server is missed", || !away.is_up()).await;
+    for number in 11..=200 {
+        other.publish(event(number)).await.unwrap();
+    }
+    gate.open.send_replace(true);
+    until("the last arrives", || numbers(&seen).last() == Some(&200)).await;
+    let expected = (1..=10).chain(151..=200).collect::<Vec<_>>();
+    assert_eq!(numbers(&seen), expected);
+    assert_eq!(offsets(&seen), expected);
+    until("all is covered", || {
+        away.covered(&channel).unwrap().to == 200
     })
     .await;
-    let seen = numbers(&one_seen);
-    let rest = seen
-        .iter()
-        .copied()
-        .filter(|number| *number > 10)
-        .collect::<Vec<_>>();
-    let covered = one.covered(&channel).unwrap();
-    assert_eq!(covered.epoch, before.epoch);
-    assert_eq!(covered.to, 200);
-    // How much it read before it was trimmed is a race; that what it claims is whole is not.
-    let first = rest
-        .iter()
-        .position(|number| *number == covered.from.max(11))
-        .unwrap();
-    assert_eq!(
-        rest[first..],
-        (covered.from.max(11)..=200).collect::<Vec<_>>()
-    );
-    assert_eq!(
-        offsets(&one_seen),
-        seen,
-        "a number was sent under each offset"
-    );
-    drop(other);
-    one.shutdown().await;
+    let covered = away.covered(&channel).unwrap();
+    assert_eq!((covered.epoch, covered.from), (before.epoch, 151));
+    for broker in [away, other] {
+        broker.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
