@@ -2,7 +2,11 @@
 
 #[cfg(feature = "nats")]
 pub mod jetstream;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "nats")]
 pub mod nats;
-#[cfg(feature = "nats")]
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
 mod undecodable;
