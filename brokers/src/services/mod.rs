@@ -4,6 +4,10 @@
 //! [`Source`]s to read them by.
 
 mod engine;
+#[cfg(any(feature = "kafka", feature = "nats"))]
+mod headers;
+#[cfg(feature = "nats")]
+pub mod nats;
 
 pub use self::engine::{
     Dead, DeadLetters, Delivery, Engine, Failure, Record, Settle, Source, Subscription,
