@@ -62,7 +62,8 @@ pub struct Config {
     /// Copies in a cluster, 1 to 5. Costs disk and time to publish. 1.
     pub replicas: u8,
     /// How long after the end of a process its unsettled records come again. Shorter costs a few
-    /// bytes more often for each record in hand. 30 s, at least 1 s.
+    /// bytes more often for each record in hand. Also how much later than wished a retry may come
+    /// after the server was killed, which may forget it. 15 s, at least 1 s.
     pub ack_wait: Duration,
 }
 
@@ -74,7 +75,7 @@ impl Default for Config {
             max_age: Duration::from_secs(7 * 24 * 3600),
             max_bytes: 8 << 30,
             replicas: 1,
-            ack_wait: Duration::from_secs(30),
+            ack_wait: Duration::from_secs(15),
         }
     }
 }

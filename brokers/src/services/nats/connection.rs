@@ -176,13 +176,18 @@ impl Connection {
         }
     }
 
-    /// Tells the server what became of a delivery, and waits until it knows.
-    pub(super) async fn acknowledge(&self, reply: &str, kind: AckKind) -> Result<(), BrokerError> {
+    /// Tells the server what became of a delivery, and waits until it knows, `patience` at most.
+    pub(super) async fn acknowledge(
+        &self,
+        reply: &str,
+        kind: AckKind,
+        patience: Duration,
+    ) -> Result<(), BrokerError> {
         self.check()?;
-        let request = Request::new().payload(kind.into()).timeout(Some(PATIENCE));
+        let request = Request::new().payload(kind.into()).timeout(Some(patience));
         // The time of the request begins when it is sent, which waits where the connection is full.
         let answered = self.client.send_request(reply.to_owned(), request);
-        match timeout(PATIENCE, answered).await {
+        match timeout(patience, answered).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(BrokerError::new(BrokerErrorKind::Unavailable, error)),
             Err(_) => Err(self.silent()),

@@ -49,6 +49,9 @@ struct State {
     give_back: Vec<Subject>,
     /// Records that something is known about.
     known: HashSet<u64>,
+    finished: Finished,
+    /// Came again although they are finished.
+    acknowledge: Vec<Subject>,
     trouble: Option<BrokerError>,
     closed: bool,
 }
@@ -78,14 +81,27 @@ impl Hands {
         self.lock().ready.front().cloned()
     }
 
-    /// Takes what [`front`](Self::front) gave.
-    pub(super) fn pop(&self) {
-        self.lock().ready.pop_front();
+    /// Takes what [`front`](Self::front) gave; false where it was given back meanwhile.
+    pub(super) fn take(&self, fetched: u64) -> bool {
+        let mut state = self.lock();
+        let there = state
+            .ready
+            .front()
+            .is_some_and(|front| front.sequence == fetched);
+        if there {
+            state.ready.pop_front();
+        }
+        there
     }
 
     /// The trouble since the last call.
     pub(super) fn trouble(&self) -> Option<BrokerError> {
         self.lock().trouble.take()
+    }
+
+    /// Where to acknowledge what is in hand, by its last delivery.
+    pub(super) fn reply(&self, sequence: u64) -> Option<Subject> {
+        self.lock().unsettled.get(&sequence).cloned()
     }
 
     /// How many are handed out and not settled.
@@ -97,6 +113,17 @@ impl Hands {
     /// A delivery is settled, or will be by the server: its place is free.
     pub(super) fn settled(&self, sequence: u64) {
         self.lock().unsettled.remove(&sequence);
+        self.work.notify_one();
+    }
+
+    /// A delivery is settled for good.
+    pub(super) fn finished(&self, reply: &str) {
+        let mut state = self.lock();
+        if let Some(numbers) = numbers(reply) {
+            state.unsettled.remove(&numbers.sequence);
+            state.finished.push((numbers.sequence, numbers.published));
+        }
+        drop(state);
         self.work.notify_one();
     }
 
@@ -124,10 +151,19 @@ impl Hands {
         let Some(reply) = message.reply.clone() else {
             return;
         };
-        let Some((sequence, delivered)) = numbers(&reply) else {
+        let Some(Numbers {
+            sequence,
+            published,
+            delivered,
+        }) = numbers(&reply)
+        else {
             return;
         };
         let mut state = self.lock();
+        if state.finished.set.contains(&(sequence, published)) {
+            state.acknowledge.push(reply);
+            return;
+        }
         // A server that was killed may not know any more that this is in hand already.
         if state.unsettled.insert(sequence, reply.clone()).is_some() {
             return;
@@ -143,9 +179,42 @@ impl Hands {
         self.ready.notify_one();
     }
 
+    /// Gives back what nobody has in hand. After a loss of connection the server may have forgotten
+    /// that it delivered it, or may have given it to others.
+    fn forget_ready(&self) {
+        let mut state = self.lock();
+        for fetched in std::mem::take(&mut state.ready) {
+            let reply = state.unsettled.remove(&fetched.sequence);
+            state.give_back.extend(reply);
+        }
+    }
+
     fn fail(&self, error: BrokerError) {
         self.lock().trouble = Some(error);
         self.ready.notify_one();
+    }
+}
+
+/// The last that were settled for good, by number and time: a stream that was created anew counts
+/// from 1 again. A server writes down a while later what was acknowledged; one that was killed in
+/// between delivers it again.
+#[derive(Debug, Default)]
+struct Finished {
+    set: HashSet<(u64, u64)>,
+    order: VecDeque<(u64, u64)>,
+}
+
+impl Finished {
+    fn push(&mut self, one: (u64, u64)) {
+        const MOST: usize = 10_000;
+        if self.set.insert(one) {
+            self.order.push_back(one);
+        }
+        if self.order.len() > MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.set.remove(&oldest);
+        }
     }
 }
 
@@ -197,10 +266,12 @@ impl Pump {
                         return;
                     }
                     if !up {
+                        self.hands.forget_ready();
                         self.hands.fail(unavailable("the connection to NATS was lost"));
                     } else if now != times {
                         times = now;
                         request.lost();
+                        self.hands.forget_ready();
                         self.look_again().await;
                     }
                 }
@@ -266,15 +337,35 @@ impl Pump {
 
     /// A killed server may have forgotten that it delivered records; their failures are known.
     pub(super) async fn look_again(&self) {
-        match self.history.known().await {
-            Ok(known) => self.hands.lock().known = known,
-            Err(error) => self.hands.fail(error),
+        // JetStream takes requests and does not answer while it starts.
+        const EACH: Duration = Duration::from_secs(1);
+        const TRIES: usize = 5;
+        for _ in 0..TRIES {
+            match timeout(EACH, self.history.known()).await {
+                Ok(Ok(known)) => {
+                    self.hands.lock().known = known;
+                    return;
+                }
+                Ok(Err(error)) => self.hands.fail(error),
+                Err(_) => {}
+            }
+            if !self.connection.is_up() {
+                return;
+            }
         }
+        self.hands.fail(self.connection.silent());
     }
 
     async fn give_back(&self) {
-        let refused = std::mem::take(&mut self.hands.lock().give_back);
+        let (refused, finished) = {
+            let mut state = self.hands.lock();
+            (
+                std::mem::take(&mut state.give_back),
+                std::mem::take(&mut state.acknowledge),
+            )
+        };
         self.tell(refused, AckKind::Nak(None)).await;
+        self.tell(finished, AckKind::Ack).await;
     }
 
     async fn keep_alive(&self) {
@@ -363,14 +454,29 @@ impl Asked {
     }
 }
 
-/// The number in the stream and how often it was delivered, of `$JS.ACK.….{…}`: 9 tokens, or 11 and
-/// more with a domain and an account before the stream (ADR-15).
-fn numbers(reply: &str) -> Option<(u64, u64)> {
+/// What a delivery says about itself.
+struct Numbers {
+    /// Its number in the stream.
+    sequence: u64,
+    /// When it was published, in nanoseconds since 1970.
+    published: u64,
+    /// How often it was delivered.
+    delivered: u64,
+}
+
+/// The numbers in `$JS.ACK.stream.consumer.delivered.sequence.….published.pending`: 9 tokens, or 11
+/// and more with a domain and an account before the stream (ADR-15).
+fn numbers(reply: &str) -> Option<Numbers> {
     let tokens: Vec<&str> = reply.split('.').collect();
-    let at = match tokens.len() {
+    let first = match tokens.len() {
         9 => 4,
         11.. => 6,
         _ => return None,
     };
-    Some((tokens[at + 1].parse().ok()?, tokens[at].parse().ok()?))
+    let number = |at: usize| tokens[first + at].parse().ok();
+    Some(Numbers {
+        delivered: number(0)?,
+        sequence: number(1)?,
+        published: number(3)?,
+    })
 }

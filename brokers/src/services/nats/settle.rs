@@ -55,15 +55,29 @@ impl NatsSettle {
     }
 
     async fn acknowledge(&mut self, kind: AckKind) -> Result<(), BrokerError> {
-        self.connection.acknowledge(&self.reply, kind).await?;
-        self.settled = true;
-        self.hands.settled(self.sequence);
-        Ok(())
+        /// A server that was killed may have forgotten that it delivered this. It says nothing to an
+        /// acknowledgement then, until it has delivered it again, which [`Hands`] takes note of.
+        const EACH: Duration = Duration::from_secs(1);
+        const TRIES: usize = 5;
+        let mut outcome = Ok(());
+        for _ in 0..TRIES {
+            let newest = self.hands.reply(self.sequence);
+            let reply = newest.as_ref().unwrap_or(&self.reply);
+            outcome = self.connection.acknowledge(reply, kind, EACH).await;
+            if outcome.is_ok() {
+                self.settled = true;
+                self.hands.settled(self.sequence);
+                break;
+            }
+            self.connection.check()?;
+        }
+        outcome
     }
 
     /// The record is worked off or a dead letter: its failures are not needed any more.
     async fn finish(&mut self) -> Result<(), BrokerError> {
         self.acknowledge(AckKind::Ack).await?;
+        self.hands.finished(&self.reply);
         if !self.failures.is_empty() {
             self.history.forget(self.sequence).await;
         }

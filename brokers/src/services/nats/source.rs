@@ -122,12 +122,15 @@ impl NatsSource {
         // The clock of the server may be a little ahead of this one.
         if wait > Duration::from_millis(20) {
             let delay = AckKind::Nak(Some(wait));
-            self.connection.acknowledge(&reply, delay).await?;
-            self.hands.pop();
-            self.hands.settled(sequence);
+            self.connection.acknowledge(&reply, delay, PATIENCE).await?;
+            if self.hands.take(sequence) {
+                self.hands.settled(sequence);
+            }
             return Ok(None);
         }
-        self.hands.pop();
+        if !self.hands.take(sequence) {
+            return Ok(None);
+        }
         let failures = past.map_or_else(Vec::new, |Past { failures, .. }| failures);
         let settle = NatsSettle::new(
             Arc::clone(&self.connection),
