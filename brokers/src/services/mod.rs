@@ -7,6 +7,8 @@
 mod consumer;
 mod engine;
 mod ingest;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 
 pub use self::consumer::{
     BreakerPolicy, BreakerState, Consumer, FailureRatio, Handler, HandlerError, HandlerErrorKind,
