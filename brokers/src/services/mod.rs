@@ -9,6 +9,8 @@ mod engine;
 mod ingest;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use self::consumer::{
     BreakerPolicy, BreakerState, Consumer, FailureRatio, Handler, HandlerError, HandlerErrorKind,
