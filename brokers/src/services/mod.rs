@@ -11,6 +11,10 @@ mod headers;
 mod ingest;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use self::consumer::{
     BreakerPolicy, BreakerState, Consumer, FailureRatio, Handler, HandlerError, HandlerErrorKind,
