@@ -1,6 +1,5 @@
 //! NATS JetStream as an engine of service topics, on real servers.
 
-#![cfg(feature = "nats")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod by_hand;
@@ -14,6 +13,7 @@ use async_nats::jetstream;
 use fanfare::broker::BrokerErrorKind;
 use fanfare_brokers::services::Engine;
 use fanfare_brokers::services::nats::{Config, Nats};
+use fanfare_brokers::services::testing::{Plan, Power, check_all, check_crash, check_foreign};
 use fanfare_test_servers::Nats as Server;
 
 use by_hand::rules;
@@ -21,6 +21,36 @@ use by_hand::{group, next, nothing, publish_at_last, record, until};
 
 async fn engine() -> Nats {
     Nats::connect(&Server::shared().await.url()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_an_engines_promises() {
+    let connect = async || Arc::new(engine().await) as Arc<dyn Engine>;
+    check_all(connect, &Plan::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_others_are_records() {
+    let connect = async || Arc::new(engine().await) as Arc<dyn Engine>;
+    let client = Box::pin(async_nats::connect(Server::shared().await.url()));
+    let context = jetstream::new(client.await.unwrap());
+    let write = async |topic: &str, payload| {
+        let sent = context.publish(format!("services.{topic}"), payload).await;
+        sent.unwrap().await.unwrap();
+    };
+    check_foreign(connect, write, &Plan::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_loses_nothing() {
+    let server = tokio::sync::Mutex::new(Server::start().await);
+    let url = server.lock().await.url();
+    let connect = async || Arc::new(Nats::connect(&url).await.unwrap()) as Arc<dyn Engine>;
+    let power = async |power| match power {
+        Power::Off => server.lock().await.kill().await,
+        Power::On => server.lock().await.start_again().await,
+    };
+    check_crash(connect, power, &Plan::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
