@@ -10,7 +10,7 @@ use async_nats::jetstream::{AckKind, Context, ErrorCode};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, Request, ServerAddr};
 use fanfare::broker::{BrokerError, BrokerErrorKind};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Config;
 use crate::services::headers::{refused, unavailable};
@@ -149,7 +149,11 @@ impl Connection {
         if self.is_up() {
             return Ok(());
         }
-        Err(unavailable(format!("NATS at {} is away", self.place)))
+        Err(self.away())
+    }
+
+    fn away(&self) -> BrokerError {
+        unavailable(format!("NATS at {} is away", self.place))
     }
 
     /// Changes when the connection is lost and when it comes up again.
@@ -161,6 +165,17 @@ impl Connection {
         &self.client
     }
 
+    /// Resolves once the connection is lost.
+    pub(super) async fn gone(&self) -> BrokerError {
+        let mut state = self.state.clone();
+        let lost = state.wait_for(|(_, up)| !up).await.map(drop);
+        if lost.is_err() {
+            // The client is gone; whoever waits for its answer is told so.
+            std::future::pending::<()>().await;
+        }
+        self.away()
+    }
+
     /// Writes, and waits until the server has it.
     pub(super) async fn write(
         &self,
@@ -168,11 +183,25 @@ impl Connection {
         message: PublishMessage,
     ) -> Result<(), BrokerError> {
         self.check()?;
-        let acknowledged = async { self.context.send_publish(subject, message).await?.await };
-        match timeout(PATIENCE, acknowledged).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(not_written(error)),
-            Err(_) => Err(self.silent()),
+        let acknowledged = async {
+            let sent = self.context.send_publish(subject, message).await;
+            sent.map_err(not_written)?.await.map_err(not_written)
+        };
+        self.before(Instant::now() + PATIENCE, acknowledged).await?;
+        Ok(())
+    }
+
+    /// Waits for what the server says, until a time, or until the connection is lost: the answer to
+    /// what was sent before never comes then.
+    pub(super) async fn before<T>(
+        &self,
+        until: Instant,
+        said: impl Future<Output = Result<T, BrokerError>>,
+    ) -> Result<T, BrokerError> {
+        tokio::select! {
+            biased;
+            said = timeout_at(until, said) => said.unwrap_or_else(|_| Err(self.silent())),
+            error = self.gone() => Err(error),
         }
     }
 
@@ -186,12 +215,12 @@ impl Connection {
         self.check()?;
         let request = Request::new().payload(kind.into()).timeout(Some(patience));
         // The time of the request begins when it is sent, which waits where the connection is full.
-        let answered = self.client.send_request(reply.to_owned(), request);
-        match timeout(patience, answered).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(BrokerError::new(BrokerErrorKind::Unavailable, error)),
-            Err(_) => Err(self.silent()),
-        }
+        let answered = async {
+            let answered = self.client.send_request(reply.to_owned(), request).await;
+            answered.map_err(|error| BrokerError::new(BrokerErrorKind::Unavailable, error))
+        };
+        self.before(Instant::now() + patience, answered).await?;
+        Ok(())
     }
 
     pub(super) fn silent(&self) -> BrokerError {

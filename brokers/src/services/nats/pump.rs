@@ -47,6 +47,8 @@ struct State {
     unsettled: HashMap<u64, Subject>,
     /// To be refused at once, so that they come again.
     give_back: Vec<Subject>,
+    /// To be refused for so long.
+    put_off: Vec<(Subject, Duration)>,
     /// Records that something is known about.
     known: HashSet<u64>,
     finished: Finished,
@@ -54,6 +56,19 @@ struct State {
     acknowledge: Vec<Subject>,
     trouble: Option<BrokerError>,
     closed: bool,
+}
+
+impl State {
+    fn take(&mut self, fetched: u64) -> bool {
+        let there = self
+            .ready
+            .front()
+            .is_some_and(|front| front.sequence == fetched);
+        if there {
+            self.ready.pop_front();
+        }
+        there
+    }
 }
 
 /// A delivery as it came.
@@ -83,15 +98,7 @@ impl Hands {
 
     /// Takes what [`front`](Self::front) gave; false where it was given back meanwhile.
     pub(super) fn take(&self, fetched: u64) -> bool {
-        let mut state = self.lock();
-        let there = state
-            .ready
-            .front()
-            .is_some_and(|front| front.sequence == fetched);
-        if there {
-            state.ready.pop_front();
-        }
-        there
+        self.lock().take(fetched)
     }
 
     /// The trouble since the last call.
@@ -110,7 +117,31 @@ impl Hands {
         state.unsettled.len() - state.ready.len()
     }
 
-    /// A delivery is settled, or will be by the server: its place is free.
+    /// A delivery is about to be refused. Gives the place to acknowledge it.
+    pub(super) fn leave(&self, sequence: u64) -> Option<Subject> {
+        let reply = self.lock().unsettled.remove(&sequence);
+        self.work.notify_one();
+        reply
+    }
+
+    /// Something is known about a record from now on.
+    pub(super) fn failed(&self, sequence: u64) {
+        self.lock().known.insert(sequence);
+    }
+
+    /// The oldest that is fetched is to come again later; it is not due.
+    pub(super) fn put_off(&self, sequence: u64, wait: Duration) {
+        let mut state = self.lock();
+        if state.take(sequence)
+            && let Some(reply) = state.unsettled.remove(&sequence)
+        {
+            state.put_off.push((reply, wait));
+        }
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// A delivery is settled: its place is free.
     pub(super) fn settled(&self, sequence: u64) {
         self.lock().unsettled.remove(&sequence);
         self.work.notify_one();
@@ -128,11 +159,12 @@ impl Hands {
     }
 
     /// A delivery is to come again, as soon as the server can be told.
-    pub(super) fn give_back(&self, sequence: u64) {
+    pub(super) fn give_back(&self, sequence: u64, reply: &Subject) {
         let mut state = self.lock();
-        if let Some(reply) = state.unsettled.remove(&sequence) {
-            state.give_back.push(reply);
-        }
+        let newest = state.unsettled.remove(&sequence);
+        state
+            .give_back
+            .push(newest.unwrap_or_else(|| reply.clone()));
         drop(state);
         self.work.notify_one();
     }
@@ -357,13 +389,17 @@ impl Pump {
     }
 
     async fn give_back(&self) {
-        let (refused, finished) = {
+        let (refused, put_off, finished) = {
             let mut state = self.hands.lock();
             (
                 std::mem::take(&mut state.give_back),
+                std::mem::take(&mut state.put_off),
                 std::mem::take(&mut state.acknowledge),
             )
         };
+        for (reply, wait) in put_off {
+            self.tell(vec![reply], AckKind::Nak(Some(wait))).await;
+        }
         self.tell(refused, AckKind::Nak(None)).await;
         self.tell(finished, AckKind::Ack).await;
     }

@@ -8,7 +8,7 @@ use async_nats::jetstream::AckKind;
 use fanfare::BoxFuture;
 use fanfare::broker::BrokerError;
 
-use super::connection::Connection;
+use super::connection::{Connection, PATIENCE};
 use super::history::History;
 use super::pump::Hands;
 use super::record::to_dead_letter;
@@ -52,6 +52,18 @@ impl NatsSettle {
             failures,
             settled: false,
         }
+    }
+
+    /// Refuses it, so that it comes again.
+    async fn refuse(&mut self, delay: Option<Duration>) -> Result<(), BrokerError> {
+        // It may come again before the server's answer does, and must not be taken for one that is in
+        // hand then.
+        let newest = self.hands.leave(self.sequence);
+        let reply = newest.as_ref().unwrap_or(&self.reply);
+        let kind = AckKind::Nak(delay);
+        let refused = self.connection.acknowledge(reply, kind, PATIENCE).await;
+        self.settled = refused.is_ok();
+        refused
     }
 
     async fn acknowledge(&mut self, kind: AckKind) -> Result<(), BrokerError> {
@@ -102,8 +114,9 @@ impl Settle for NatsSettle {
             self.history
                 .write(self.sequence, &self.record.id, due, &failures)
                 .await?;
-            let wait = Some(until(due)).filter(|wait| !wait.is_zero());
-            self.acknowledge(AckKind::Nak(wait)).await
+            self.hands.failed(self.sequence);
+            self.refuse(Some(until(due)).filter(|wait| !wait.is_zero()))
+                .await
         })
     }
 
@@ -123,14 +136,14 @@ impl Settle for NatsSettle {
     }
 
     fn release(mut self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>> {
-        Box::pin(async move { self.acknowledge(AckKind::Nak(None)).await })
+        Box::pin(async move { self.refuse(None).await })
     }
 }
 
 impl Drop for NatsSettle {
     fn drop(&mut self) {
         if !self.settled {
-            self.hands.give_back(self.sequence);
+            self.hands.give_back(self.sequence, &self.reply);
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
 use fanfare::BoxFuture;
@@ -121,11 +120,7 @@ impl NatsSource {
             .unwrap_or_default();
         // The clock of the server may be a little ahead of this one.
         if wait > Duration::from_millis(20) {
-            let delay = AckKind::Nak(Some(wait));
-            self.connection.acknowledge(&reply, delay, PATIENCE).await?;
-            if self.hands.take(sequence) {
-                self.hands.settled(sequence);
-            }
+            self.hands.put_off(sequence, wait);
             return Ok(None);
         }
         if !self.hands.take(sequence) {

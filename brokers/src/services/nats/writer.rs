@@ -54,10 +54,8 @@ impl Writer {
                         let sent = sent.await.map_err(|_| shut_down())??;
                         sent.await.map_err(not_written)
                     };
-                    match timeout_at(until, acknowledged).await {
-                        Ok(written) => written.map(drop),
-                        Err(_) => Err(connection.silent()),
-                    }
+                    connection.before(until, acknowledged).await?;
+                    Ok(())
                 })
             }
             Err(error) => Box::pin(std::future::ready(Err(error))),
