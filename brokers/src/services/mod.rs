@@ -9,6 +9,8 @@ mod engine;
 #[cfg(any(feature = "kafka", feature = "nats"))]
 mod headers;
 mod ingest;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "rabbitmq")]

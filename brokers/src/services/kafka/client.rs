@@ -179,7 +179,10 @@ impl Client {
             return Ok(());
         }
         self.check()?;
-        let new: Vec<NewTopic<'_>> = missing.iter().map(|(name, config)| new(name, *config)).collect();
+        let new: Vec<NewTopic<'_>> = missing
+            .iter()
+            .map(|(name, config)| new(name, *config))
+            .collect();
         let options = AdminOptions::new()
             .request_timeout(Some(PATIENCE))
             .operation_timeout(Some(PATIENCE));
@@ -188,8 +191,11 @@ impl Client {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 // Who may not create topics may use those that are there.
-                Err((_, RDKafkaErrorCode::TopicAuthorizationFailed
-                    | RDKafkaErrorCode::ClusterAuthorizationFailed)) => {}
+                Err((
+                    _,
+                    RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed,
+                )) => {}
                 Err((name, code)) => {
                     let error = KafkaError::AdminOp(code);
                     tracing::warn!(topic = name, %error, "kafka: no such topic can be created");
@@ -256,7 +262,10 @@ impl Client {
 
     /// An idempotent producer that lost count of its messages is of no more use.
     fn renew_after(&self, error: &KafkaError) {
-        let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+        let mut producer = self
+            .producer
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some((code, reason)) = producer.client().fatal_error() {
             tracing::warn!(%error, ?code, reason, "kafka: a new producer");
             match self::producer(&self.servers) {
@@ -378,7 +387,8 @@ fn servers(url: &str) -> Result<String, BrokerError> {
     let mut with_ports = Vec::new();
     for server in servers.split(',') {
         let (host, port) = server.rsplit_once(':').unwrap_or((server, "9092"));
-        if host.is_empty() || port.parse::<u16>().is_err() || server.contains(['/', '?', '#', ' ']) {
+        if host.is_empty() || port.parse::<u16>().is_err() || server.contains(['/', '?', '#', ' '])
+        {
             return Err(no_url());
         }
         with_ports.push(format!("{host}:{port}"));
@@ -399,7 +409,14 @@ mod tests {
         assert_eq!(servers("kafka://a:1").unwrap(), "a:1");
         assert_eq!(servers("kafka://a:1,b:2/").unwrap(), "a:1,b:2");
         assert_eq!(servers("kafka://a").unwrap(), "a:9092");
-        for url in ["kafka://", "kafka://:1", "kafka://a:x", "http://a:1", "kafka://a:1/t", "kafka://u:p@a:1"] {
+        for url in [
+            "kafka://",
+            "kafka://:1",
+            "kafka://a:x",
+            "http://a:1",
+            "kafka://a:1/t",
+            "kafka://u:p@a:1",
+        ] {
             assert!(servers(url).is_err(), "{url}");
         }
     }

@@ -48,7 +48,10 @@ impl Ledger {
 
     /// Takes note of a record; false where it is settled already, or in hand.
     pub(super) fn fetch(&mut self, offset: i64) -> bool {
-        self.position = Some(self.position.map_or(offset + 1, |last| last.max(offset + 1)));
+        self.position = Some(
+            self.position
+                .map_or(offset + 1, |last| last.max(offset + 1)),
+        );
         !self.ahead.contains(&offset) && self.unsettled.insert(offset)
     }
 
@@ -120,12 +123,22 @@ mod tests {
         assert_eq!(ledger.offset(), Some(13));
         assert_eq!(ledger.metadata(), "fanfare 1");
         ledger.settle(13);
-        assert_eq!((ledger.offset(), ledger.metadata()), (Some(15), String::new()));
+        assert_eq!(
+            (ledger.offset(), ledger.metadata()),
+            (Some(15), String::new())
+        );
     }
 
     #[test]
     fn text_of_others_means_nothing() {
-        for text in ["", "theirs", "fanfare ", "fanfare -3", "fanfare 5-1", "fanfare 0-9999999999"] {
+        for text in [
+            "",
+            "theirs",
+            "fanfare ",
+            "fanfare -3",
+            "fanfare 5-1",
+            "fanfare 0-9999999999",
+        ] {
             assert_eq!(Ledger::restore(Some(7), text), Ledger::restore(Some(7), ""));
         }
     }

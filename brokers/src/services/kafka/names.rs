@@ -95,7 +95,13 @@ mod tests {
 
     #[test]
     fn what_kafka_would_refuse_is_refused() {
-        for (topic, group) in [("", "g"), ("a b", "g"), ("é", "g"), ("..", "g"), ("t", "g/h")] {
+        for (topic, group) in [
+            ("", "g"),
+            ("a b", "g"),
+            ("é", "g"),
+            ("..", "g"),
+            ("t", "g/h"),
+        ] {
             assert!(Names::new(topic, group).is_err(), "{topic:?} {group:?}");
         }
         assert!(Names::new(&"t".repeat(200), &"g".repeat(40)).is_err());

@@ -88,9 +88,7 @@ pub(super) fn read(topic: &str, message: &BorrowedMessage<'_>) -> Read {
             payload: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
         },
         failures: text(FAILURES).map_or_else(Vec::new, |text| failures_from_text(&text)),
-        due: text(DUE)
-            .and_then(|due| due.parse().ok())
-            .map(from_millis),
+        due: text(DUE).and_then(|due| due.parse().ok()).map(from_millis),
     }
 }
 
