@@ -1,6 +1,12 @@
 //! Carrying events between the nodes of a cluster.
 
+#[cfg(feature = "nats")]
+pub mod jetstream;
 #[cfg(feature = "kafka")]
 pub mod kafka;
-#[cfg(feature = "kafka")]
+#[cfg(feature = "nats")]
+pub mod nats;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
 mod undecodable;

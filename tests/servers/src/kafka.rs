@@ -35,7 +35,9 @@ impl Broker for KafkaServer {
     const WITHIN: Duration = Duration::from_secs(90);
 
     fn prepare(lease: &Lease) -> Result<Self, String> {
-        let home = installed("kafka-3.9.1")?;
+        // Written when everything else is there.
+        let options = installed("kafka-3.9.1/java.options")?;
+        let home = options.with_file_name("");
         prepare_folder(&home, lease)
             .map_err(|error| format!("Kafka's folder cannot be prepared: {error}"))?;
         Ok(Self { home })
