@@ -15,7 +15,7 @@ use tracing::warn;
 
 use crate::BoxFuture;
 use crate::auth::{Action, AuthError, Authenticator, Authorizer, Handshake, Identity};
-use crate::broker::{Broker, BrokerError, BrokerErrorKind, Guarantees, Published};
+use crate::broker::{Broker, BrokerError, BrokerErrorKind, Guarantees, Published, Spill};
 use crate::builder::NodeBuilder;
 use crate::catalog::Catalog;
 use crate::channel::Channel;
@@ -57,6 +57,8 @@ struct Inner {
     broker: Arc<dyn Broker>,
     /// The way to a broker that may be away.
     dispatch: Option<Dispatch<FanOut>>,
+    /// Where events wait while such a broker is away.
+    spill: Option<Arc<dyn Spill>>,
     /// What such a broker is asked for.
     interest: Option<Interest>,
     /// What speaks for this node to the others, until it is dropped.

@@ -1,5 +1,6 @@
 //! What the example servers share: flags, start-up, the way down; and each platform's event set.
 
+mod broker;
 pub mod demo;
 pub mod mechamap;
 pub mod platform;

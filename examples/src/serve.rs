@@ -14,6 +14,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::broker;
 use crate::demo;
 use crate::platform::Platform;
 use crate::tokens::{demo_token, random_secret};
@@ -38,6 +39,15 @@ struct Flags {
         value_name = "ADDR"
     )]
     listen: SocketAddr,
+    /// What carries events between nodes: `memory:` for one that is alone, or the URL of a server
+    #[arg(
+        long,
+        env = "FANFARE_BROKER",
+        default_value = "memory:",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    broker: String,
     /// Where history is kept: `memory:`, or `file:DIR`, which survives a restart
     #[arg(
         long,
@@ -141,17 +151,17 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let api_key = flags.api_key.clone().unwrap_or_else(random_secret);
     let mut node = Node::builder();
     if let History::Folder(folder) = &flags.history {
-        node = node.history(Disk::open(folder).map_err(causes)?);
+        node = node.history(Disk::open(folder).map_err(|error| causes(&error))?);
     }
-    let node = node
+    let node = broker::attach(node, &flags.broker)?
         .config(config)
         .jwt(JwtKey::Hs256(secret.as_bytes()))
-        .map_err(causes)?
+        .map_err(|error| causes(&error))?
         .authorizer(P::authorizer())
         .catalog(P::catalog())
         .start()
         .await
-        .map_err(causes)?;
+        .map_err(|error| causes(&error))?;
     let rendering = metrics.clone();
     let mut service = Service::builder(node.clone())
         .api_key(&*api_key)
@@ -246,7 +256,7 @@ fn tls(certificate: Option<&Path>, key: Option<&Path>) -> Result<Option<Tls>, St
             TlsErrorKind::Certificate => certificate,
             _ => key,
         };
-        format!("cannot use {}: {}", file.display(), causes(error))
+        format!("cannot use {}: {}", file.display(), causes(&error))
     })?;
     Ok(Some(tls))
 }
@@ -273,7 +283,7 @@ fn print_credentials<P: Platform>(
 ) -> Result<(), String> {
     if flags.jwt_secret.is_none() {
         println!("jwt secret: {secret}");
-        let token = demo_token(secret).map_err(causes)?;
+        let token = demo_token(secret).map_err(|error| causes(&error))?;
         println!("demo token (user 1, a day): {token}");
         println!(
             "live page of {}: {url}/#token={token}&key={api_key}",
@@ -301,7 +311,7 @@ fn install_metrics() -> Result<PrometheusHandle, String> {
 }
 
 /// An error with everything that caused it, in one sentence.
-fn causes(error: impl std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut sentence = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -29,6 +29,8 @@ pub(crate) struct Turns {
 struct Run {
     next: u64,
     seen: Instant,
+    /// Whether the last one belonged to what was in the log before the reader began.
+    begins: bool,
     /// Since when nothing but later numbers has come.
     stuck: Option<Instant>,
 }
@@ -56,10 +58,16 @@ impl Turns {
             } else {
                 stamp.settled.saturating_add(1).min(stamp.number)
             },
+            begins,
             seen: now,
             stuck: None,
         });
         run.seen = now;
+        if begins && !std::mem::replace(&mut run.begins, begins) {
+            // What came before may have been trimmed away meanwhile.
+            run.next = run.next.max(stamp.number);
+        }
+        run.begins = begins;
         // What was settled need not come any more.
         run.next = run
             .next
@@ -131,6 +139,11 @@ mod tests {
     fn an_origin_that_was_there_before_is_believed() {
         assert_eq!(taken(&[(58, 57), (59, 57)], 0), [58, 59]);
         assert_eq!(taken(&[(57, 50), (58, 50)], 1), [57, 58]);
+        let turns = Turns::default();
+        let trimmed = [(1, false), (81, true), (83, true), (82, true), (83, true)];
+        let outcome = trimmed.map(|(number, begins)| turns.take(stamp(number, 0), begins));
+        let expected = [Turn::Take, Turn::Take, Turn::Early, Turn::Take, Turn::Take];
+        assert_eq!(outcome, expected);
         assert_eq!(taken(&[(57, 50), (51, 50), (52, 50)], 0), [51, 52]);
     }
 

@@ -66,6 +66,7 @@ impl Node {
             id,
             hub,
             dispatch,
+            spill,
             interest,
             _speaking: speaking,
             broker: parts.broker,
@@ -160,6 +161,8 @@ impl Inner {
             .map(|connection| connection.outbox.bytes())
             .sum::<usize>();
         shared.metrics.outbox_bytes.set(waiting as f64);
+        let spilled = self.spill.as_ref().map_or(0, |spill| spill.len());
+        shared.metrics.spilled.set(spilled as f64);
         self.hub.announce_leaves();
         let swept = self.hub.sweep();
         if let Some(interest) = &self.interest {

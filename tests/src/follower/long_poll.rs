@@ -46,6 +46,7 @@ impl Follower {
         self.losses += u64::from(!polled.recovered);
         if let Some(before) = &self.place.positions
             && polled.recovered
+            && !self.sparse
         {
             let first = before[&self.thread].offset + 1;
             let offsets = first..first + polled.events.len() as u64;

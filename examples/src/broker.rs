@@ -1,0 +1,36 @@
+//! The broker that a URL names.
+
+use fanfare::NodeBuilder;
+use fanfare_brokers::fan_out::jetstream::JetStream;
+use fanfare_brokers::fan_out::kafka::Kafka;
+use fanfare_brokers::fan_out::rabbitmq::RabbitMq;
+
+use crate::serve::causes;
+
+/// Gives a node the broker that `url` names; none where that is `memory:`.
+///
+/// # Errors
+/// A sentence that says what is wrong with the URL.
+pub(crate) fn attach(node: NodeBuilder, url: &str) -> Result<NodeBuilder, String> {
+    let wrong = |error: &dyn std::error::Error| format!("--broker: {}", causes(error));
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("memory") if url == "memory:" => Ok(node),
+        Some("nats+jetstream") => {
+            let broker = JetStream::from_url(url).map_err(|error| wrong(&error))?;
+            Ok(node.broker(broker))
+        }
+        Some("amqp" | "amqps") => {
+            let broker = RabbitMq::from_url(url).map_err(|error| wrong(&error))?;
+            Ok(node.broker(broker))
+        }
+        Some("kafka") => {
+            let broker = Kafka::from_url(url).map_err(|error| wrong(&error))?;
+            Ok(node.broker(broker))
+        }
+        _ => Err(
+            "--broker is `memory:`, `nats+jetstream://HOST:PORT`, `amqp://USER:PASSWORD@HOST:PORT/VHOST` or \
+             `kafka://HOST:PORT`"
+                .to_owned(),
+        ),
+    }
+}
