@@ -185,9 +185,15 @@ impl Failure {
     }
 
     pub(super) fn of(what: &str, error: &lapin::Error) -> Self {
-        // Rights, the virtual host, an exchange of that name but another type: no later try helps.
+        // Rights, the virtual host, an exchange of that name but another type: no later try helps. But
+        // a stream that has just been made, or whose server has just started, is refused with
+        // "precondition failed" as well, for a moment.
         let refused = match error.kind() {
-            lapin::ErrorKind::ProtocolError(error) => matches!(error.get_id(), 403 | 406 | 530),
+            lapin::ErrorKind::ProtocolError(error) => match error.get_id() {
+                403 | 530 => true,
+                406 => error.get_message().as_str().contains("inequivalent"),
+                _ => false,
+            },
             _ => false,
         };
         let said = match error.kind() {
