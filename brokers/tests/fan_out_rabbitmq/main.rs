@@ -11,6 +11,7 @@ mod node;
 mod outages;
 mod proxy;
 mod starting;
+mod tls;
 
 use std::time::Duration;
 

@@ -21,8 +21,9 @@ use super::config::Config;
 const CONNECT: Duration = Duration::from_secs(4);
 /// How long the server may take for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// In seconds. Both sides give up on each other after twice that without a word.
-const HEARTBEAT: u16 = 2;
+/// In seconds. Both sides give up on each other after twice that without a word; the pulse is
+/// quicker, and this is for what it does not see.
+const HEARTBEAT: u16 = 5;
 /// In bytes. The client library has buffers of 64 times that for a connection.
 const FRAME: u32 = 1 << 16;
 

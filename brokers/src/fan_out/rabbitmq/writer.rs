@@ -21,7 +21,7 @@ use super::{Names, Shared, is_kept, lock, unavailable};
 /// How many may be under way. They wait in the client library's buffers.
 const UNDER_WAY: usize = 4_096;
 /// How long the server may take to confirm; then the connection is given up.
-const CONFIRM: Duration = Duration::from_secs(5);
+const CONFIRM: Duration = Duration::from_secs(8);
 /// How long a publication waits until this node has read it, to know its position.
 const PLACE: Duration = Duration::from_secs(1);
 
