@@ -9,7 +9,7 @@ use fanfare_test_servers::RabbitMq as RabbitMqServer;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::node::{Node, chain, config, event, until};
+use crate::node::{Node, chain, config, event, sized, until};
 use crate::proxy::Proxy;
 
 async fn refused(config: Config) -> (BrokerErrorKind, String) {
@@ -128,6 +128,40 @@ async fn nodes_that_start_at_once_agree_on_one_log() {
     for node in &nodes {
         node.broker.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_goes_on_where_a_connection_was_lost() {
+    let url = RabbitMqServer::shared().await.url();
+    let mut config = config(&url, "starting-5");
+    let early = Node::start(config.clone()).await;
+    let mut under_way = Vec::new();
+    for number in 1..=5_000 {
+        under_way.push(early.broker.publish(sized(number, 1_000)));
+    }
+    for publishing in under_way {
+        publishing.await.unwrap();
+    }
+    let proxy = Proxy::start(&config).await;
+    config.port = proxy.address.port();
+    let late = Node {
+        broker: RabbitMq::new(config).unwrap(),
+        seen: Recorder::new(),
+    };
+    let cut = async {
+        until("reading back has begun", || !late.taken().is_empty()).await;
+        proxy.cut();
+        let taken = late.taken().len();
+        assert!(taken < 5_000, "reading back goes on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        proxy.mend();
+    };
+    let (started, ()) = tokio::join!(late.broker.start(late.seen.ingress()), cut);
+    started.unwrap();
+    assert_eq!(late.numbers(), (1..=5_000).collect::<Vec<_>>());
+    assert_eq!(late.covered().from, early.covered().from);
+    early.broker.shutdown().await;
+    late.broker.shutdown().await;
 }
 
 #[tokio::test]

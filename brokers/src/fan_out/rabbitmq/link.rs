@@ -98,9 +98,13 @@ impl Link {
                     if std::mem::take(&mut said) {
                         tracing::info!(place = self.config.place(), "connected again");
                     }
-                    pause = FIRST_PAUSE;
+                    let connected = Instant::now();
                     let done = Box::pin(self.work(&session, work)).await;
                     self.shared.disconnected();
+                    // A connection that is lost at once time and again is no reason to hurry.
+                    if connected.elapsed() > LONGEST_PAUSE {
+                        pause = FIRST_PAUSE;
+                    }
                     match done {
                         Ok(()) => return session.close().await,
                         Err(failure) => failure,

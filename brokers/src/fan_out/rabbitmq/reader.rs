@@ -33,6 +33,8 @@ pub(super) struct Progress {
     log: Arc<str>,
     /// The last record, by which the log is known again.
     last: (u64, Bytes),
+    /// Where the log ended when this node first began to read it, until it has come there.
+    end: Option<u64>,
 }
 
 /// Why reading ended.
@@ -57,7 +59,7 @@ pub(super) struct Reader {
     next: u64,
     /// The last record of the connection before, until it is met again.
     known: Option<(u64, Bytes)>,
-    /// Where the log ended when this node first began to read it, until it has come there.
+    /// As in [`Progress`].
     end: Option<u64>,
 }
 
@@ -70,15 +72,15 @@ impl Reader {
         progress: Option<&Progress>,
         read_back: u64,
     ) -> Result<Self, End> {
-        let known = progress.filter(|progress| &*progress.log == log);
-        let known = known.map(|progress| progress.last.clone());
+        let progress = progress.filter(|progress| &*progress.log == log);
+        let known = progress.map(|progress| progress.last.clone());
         let found = find_end(session, log).await?;
         // Asked for an offset that there is not yet, the server would be silent until there is.
         if known.as_ref().is_some_and(|(at, _)| found <= *at) {
             return Err(End::Changed("it has lost its end"));
         }
         let (next, end) = match &known {
-            Some((at, _)) => (at + 1, None),
+            Some((at, _)) => (at + 1, progress.and_then(|progress| progress.end)),
             None => (found.saturating_sub(read_back), Some(found)),
         };
         let from = known.as_ref().map_or(next, |(at, _)| *at);
@@ -130,19 +132,15 @@ impl Reader {
                 continue;
             }
             self.take(at, &body, shared, ingress, &mut undecodable);
-            match progress {
-                Some(progress) if progress.log == self.log => progress.last = (at, body),
-                _ => {
-                    *progress = Some(Progress {
-                        log: self.log.clone(),
-                        last: (at, body),
-                    });
-                }
-            }
             if self.end.is_some_and(|end| at >= end) {
                 self.end = None;
                 caught_up();
             }
+            *progress = Some(Progress {
+                log: self.log.clone(),
+                last: (at, body),
+                end: self.end,
+            });
             // The client library has no such point, and the rest of the node has work too.
             tokio::task::coop::consume_budget().await;
         }
