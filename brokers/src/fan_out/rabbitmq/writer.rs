@@ -190,7 +190,8 @@ async fn confirmed(
         Confirmation::Ack(None) => Ok(true),
         Confirmation::Nack(None) => Ok(false),
         // It came back because no log is bound to the exchange. The library cannot tell which of those
-        // that were confirmed at once it was, so none of what is under way counts as sent.
+        // that were confirmed at once it was, so none of what is under way counts as sent; one that
+        // it was taken for is still under way, because it waits for its place.
         _ => Err(Failure::away("the log is gone")),
     }
 }
