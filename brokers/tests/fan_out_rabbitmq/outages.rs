@@ -8,7 +8,7 @@ use fanfare::{Broker, BrokerErrorKind};
 use fanfare_test_servers::RabbitMq as RabbitMqServer;
 use tokio::time::{Instant, sleep};
 
-use crate::node::{Node, chain, config, event, killable};
+use crate::node::{Node, config, event, killable};
 use crate::proxy::Proxy;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,11 +60,7 @@ async fn what_is_under_way_on_a_silent_connection_fails_in_time_and_for_good() {
     let failed = blocked.elapsed();
     assert!(failed < Duration::from_secs(9), "{failed:?}");
     let refused = node.publish(2).await.unwrap_err();
-    assert!(
-        chain(&refused).contains("is not connected"),
-        "{}",
-        chain(&refused)
-    );
+    assert_eq!(refused.kind(), BrokerErrorKind::Unavailable);
     // Long after, the way is open again, and whatever stood in it may arrive.
     sleep(Duration::from_secs(1)).await;
     proxy.mend();
