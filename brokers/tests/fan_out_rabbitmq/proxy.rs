@@ -76,7 +76,7 @@ impl Proxy {
     }
 }
 
-async fn carry(client: TcpStream, server: TcpStream, mut state: watch::Receiver<State>) {
+async fn carry(client: TcpStream, server: TcpStream, state: watch::Receiver<State>) {
     let mut ends = state.clone();
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
@@ -85,7 +85,6 @@ async fn carry(client: TcpStream, server: TcpStream, mut state: watch::Receiver<
         () = copy(from_server, to_client, state.clone()) => {}
         _ = ends.wait_for(|state| *state == State::Cut) => {}
     }
-    state.mark_unchanged();
 }
 
 async fn copy(
