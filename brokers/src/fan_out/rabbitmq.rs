@@ -20,6 +20,9 @@
 //! in the place of what was lost, and let go of it: they delete it and begin a new one, with other
 //! epochs.
 //!
+//! RabbitMQ 3.10 itself does not get its streams going again where it is killed within three seconds
+//! after the very first of them was made on it.
+//!
 //! While the server is short of memory or disk it takes in nothing, and publishing is unavailable.
 //!
 //! Streams need RabbitMQ 3.9 or newer; the user needs the rights to configure, write and read what

@@ -21,8 +21,9 @@ use super::config::Config;
 const CONNECT: Duration = Duration::from_secs(4);
 /// How long the server may take for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// In seconds. Both sides give up on each other after twice that without a word.
-const HEARTBEAT: u16 = 2;
+/// In seconds. Both sides give up on each other after twice that without a word; the pulse is
+/// quicker, and this is for what it does not see.
+const HEARTBEAT: u16 = 5;
 /// In bytes. The client library has buffers of 64 times that for a connection.
 const FRAME: u32 = 1 << 16;
 
@@ -185,9 +186,15 @@ impl Failure {
     }
 
     pub(super) fn of(what: &str, error: &lapin::Error) -> Self {
-        // Rights, the virtual host, an exchange of that name but another type: no later try helps.
+        // Rights, the virtual host, an exchange of that name but another type: no later try helps. But
+        // a stream that has just been made, or whose server has just started, is refused with
+        // "precondition failed" as well, for a moment.
         let refused = match error.kind() {
-            lapin::ErrorKind::ProtocolError(error) => matches!(error.get_id(), 403 | 406 | 530),
+            lapin::ErrorKind::ProtocolError(error) => match error.get_id() {
+                403 | 530 => true,
+                406 => error.get_message().as_str().contains("inequivalent"),
+                _ => false,
+            },
             _ => false,
         };
         let said = match error.kind() {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare::{BrokerError, Ingress};
+use fanfare::{BrokerError, BrokerErrorKind, Ingress};
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use rand::Rng;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::config::Config;
 use super::connection::{Failure, Session, answer, name};
@@ -22,6 +22,8 @@ use super::{Names, Shared};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a start tries again where the server is there, but not all that it should have.
+const SETTLE: Duration = Duration::from_secs(15);
 /// How long what is under way may take after a shutdown was asked for.
 const FINISH: Duration = Duration::from_secs(5);
 
@@ -35,6 +37,11 @@ pub(super) struct Link {
     stop: watch::Receiver<bool>,
     progress: Option<Progress>,
     started: Option<oneshot::Sender<Result<(), BrokerError>>>,
+}
+
+/// Resolves when a shutdown is asked for, or the broker is gone.
+async fn asked_for(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// All that one connection is for.
@@ -69,22 +76,35 @@ impl Link {
     /// what was in the log, or why it cannot; in which case it ends.
     pub(super) async fn run(mut self, started: oneshot::Sender<Result<(), BrokerError>>) {
         self.started = Some(started);
+        let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut said = false;
         while !self.stopped() {
             let mut stop = self.stop.clone();
             let connected = tokio::select! {
-                connected = Box::pin(self.connect()) => connected,
-                _ = stop.wait_for(|stop| *stop) => return,
+                connected = Box::pin(Session::connect(&self.config)) => connected,
+                () = asked_for(&mut stop) => return,
             };
-            let failure = match connected {
+            let is_there = connected.is_ok();
+            let prepared = match connected {
+                Ok(session) => tokio::select! {
+                    work = Box::pin(self.prepare(&session)) => work.map(|work| (session, work)),
+                    () = asked_for(&mut stop) => return,
+                },
+                Err(failure) => Err(failure),
+            };
+            let failure = match prepared {
                 Ok((session, work)) => {
                     if std::mem::take(&mut said) {
                         tracing::info!(place = self.config.place(), "connected again");
                     }
-                    pause = FIRST_PAUSE;
+                    let connected = Instant::now();
                     let done = Box::pin(self.work(&session, work)).await;
                     self.shared.disconnected();
+                    // A connection that is lost at once time and again is no reason to hurry.
+                    if connected.elapsed() > LONGEST_PAUSE {
+                        pause = FIRST_PAUSE;
+                    }
                     match done {
                         Ok(()) => return session.close().await,
                         Err(failure) => failure,
@@ -94,7 +114,11 @@ impl Link {
             };
             // Those that wait were told that they are sent at once or not at all.
             while self.orders.try_recv().is_ok() {}
-            if let Some(started) = self.started.take() {
+            // Streams are away for a moment after their server has started.
+            let passes = is_there
+                && failure.kind == BrokerErrorKind::Unavailable
+                && begun.elapsed() < SETTLE;
+            if !passes && let Some(started) = self.started.take() {
                 // Whoever does not wait any more does not need to know.
                 let _ = started.send(Err(failure.into()));
                 return;
@@ -109,7 +133,7 @@ impl Link {
             let jitter = rand::rng().random_range(0.5..1.0);
             tokio::select! {
                 () = sleep(pause.mul_f64(jitter)) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = asked_for(&mut stop) => return,
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -120,14 +144,8 @@ impl Link {
         *self.stop.borrow() || self.stop.has_changed().is_err()
     }
 
-    async fn connect(&mut self) -> Result<(Session, Work), Failure> {
-        let session = Session::connect(&self.config).await?;
-        let work = Box::pin(self.prepare(&session)).await?;
-        Ok((session, work))
-    }
-
     /// Finds or makes what is to be on the server.
-    async fn prepare(&mut self, session: &Session) -> Result<Work, Failure> {
+    async fn prepare(&self, session: &Session) -> Result<Work, Failure> {
         let channel = session.channel().await?;
         let durable = ExchangeDeclareOptions {
             durable: true,
@@ -154,7 +172,10 @@ impl Link {
         let writer = Writer::open(session, &self.names).await?;
         let read_back = self.config.read_back;
         let reader = Reader::open(session, &log, self.progress.as_ref(), read_back);
-        let reader = Box::pin(reader).await?;
+        let reader = match Box::pin(reader).await {
+            Ok(reader) => reader,
+            Err(end) => return Err(self.ended(session, &log, end).await),
+        };
         Ok(Work {
             log,
             writer,
@@ -174,7 +195,7 @@ impl Link {
         let stop = self.stop.clone();
         let late = async {
             let mut stop = stop.clone();
-            let _ = stop.wait_for(|stop| *stop).await;
+            asked_for(&mut stop).await;
             sleep(FINISH).await;
         };
         let started = &mut self.started;
@@ -194,16 +215,25 @@ impl Link {
             },
             () = late => return Ok(()),
         };
+        Err(self.ended(session, &log, end).await)
+    }
+
+    async fn ended(&self, session: &Session, log: &str, end: End) -> Failure {
         let what = match end {
-            End::Failed(failure) => return Err(failure),
+            End::Failed(failure) => return failure,
             End::Changed(what) => what,
         };
         // Positions of it have been given away that mean something else now, so nobody may go on with
         // it. Deleted, it is replaced, and every node begins anew with other epochs.
         tracing::error!(log, what, "the log is not what it was, and is replaced");
-        let channel = session.channel().await?;
-        let deleted = channel.queue_delete(name(&log), QueueDeleteOptions::default());
-        answer("deleting the log", deleted).await?;
-        Err(Failure::away(format!("the log was replaced: {what}")))
+        let deleted = async {
+            let channel = session.channel().await?;
+            let deleted = channel.queue_delete(name(log), QueueDeleteOptions::default());
+            answer("deleting the log", deleted).await
+        };
+        match deleted.await {
+            Ok(_) => Failure::away(format!("the log was replaced: {what}")),
+            Err(failure) => failure,
+        }
     }
 }

@@ -32,7 +32,9 @@ const MARK: &[u8] = b"\0fanfare mark ";
 pub(super) struct Progress {
     log: Arc<str>,
     /// The last record, by which the log is known again.
-    last: Option<(u64, Bytes)>,
+    last: (u64, Bytes),
+    /// Where the log ended when this node first began to read it, until it has come there.
+    end: Option<u64>,
 }
 
 /// Why reading ended.
@@ -55,10 +57,9 @@ pub(super) struct Reader {
     _channel: Channel,
     /// The first record that is wanted.
     next: u64,
-    /// The last record of the connection before, until it is met again, and the mark that must stand
-    /// behind it.
-    known: Option<(u64, Bytes, Bytes)>,
-    /// Where the log ended when this node first began to read it, until it has come there.
+    /// The last record of the connection before, until it is met again.
+    known: Option<(u64, Bytes)>,
+    /// As in [`Progress`].
     end: Option<u64>,
 }
 
@@ -70,24 +71,22 @@ impl Reader {
         log: &str,
         progress: Option<&Progress>,
         read_back: u64,
-    ) -> Result<Self, Failure> {
-        let mark = Bytes::from([MARK, &rand::random::<[u8; 16]>()].concat());
-        let last = progress.filter(|progress| &*progress.log == log);
-        let last = last.and_then(|progress| progress.last.clone());
-        let channel = session.reading(PREFETCH).await?;
-        let (next, known, end) = match last {
-            Some((at, body)) => (at + 1, Some((at, body, mark.clone())), None),
-            None => {
-                let end = find_end(session, log, &mark).await?;
-                (end.saturating_sub(read_back), None, Some(end))
-            }
-        };
-        let from = known.as_ref().map_or(next, |(at, ..)| *at);
-        let from = AMQPValue::LongLongInt(i64::try_from(from).unwrap_or(i64::MAX));
-        let consumer = consume(&channel, log, from).await?;
-        if known.is_some() {
-            append(&session.channel().await?, log, &mark).await?;
+    ) -> Result<Self, End> {
+        let progress = progress.filter(|progress| &*progress.log == log);
+        let known = progress.map(|progress| progress.last.clone());
+        let found = find_end(session, log).await?;
+        // Asked for an offset that there is not yet, the server would be silent until there is.
+        if known.as_ref().is_some_and(|(at, _)| found <= *at) {
+            return Err(End::Changed("it has lost its end"));
         }
+        let (next, end) = match &known {
+            Some((at, _)) => (at + 1, progress.and_then(|progress| progress.end)),
+            None => (found.saturating_sub(read_back), Some(found)),
+        };
+        let from = known.as_ref().map_or(next, |(at, _)| *at);
+        let from = AMQPValue::LongLongInt(i64::try_from(from).unwrap_or(i64::MAX));
+        let channel = session.reading(PREFETCH).await?;
+        let consumer = consume(&channel, log, from).await?;
         Ok(Self {
             log: log.into(),
             consumer,
@@ -125,27 +124,23 @@ impl Reader {
                 }
             }
             let body = Bytes::from(delivery.data);
-            if let Some(what) = self.differs(at, &body) {
-                return End::Changed(what);
+            if self.differs(at, &body) {
+                return End::Changed("it holds other records than before");
             }
             // The server sends whole chunks, also where reading begins in the middle of one.
             if self.known.is_some() || at < self.next {
                 continue;
             }
             self.take(at, &body, shared, ingress, &mut undecodable);
-            match progress {
-                Some(progress) if progress.log == self.log => progress.last = Some((at, body)),
-                _ => {
-                    *progress = Some(Progress {
-                        log: self.log.clone(),
-                        last: Some((at, body)),
-                    });
-                }
-            }
             if self.end.is_some_and(|end| at >= end) {
                 self.end = None;
                 caught_up();
             }
+            *progress = Some(Progress {
+                log: self.log.clone(),
+                last: (at, body),
+                end: self.end,
+            });
             // The client library has no such point, and the rest of the node has work too.
             tokio::task::coop::consume_budget().await;
         }
@@ -153,19 +148,16 @@ impl Reader {
             .into()
     }
 
-    /// Whether the log is found to be another than before the connection was lost, and how.
-    fn differs(&mut self, at: u64, body: &Bytes) -> Option<&'static str> {
-        let (last, known, mark) = self.known.as_ref()?;
-        if at <= *last && body == mark {
-            return Some("it has lost its end");
-        }
-        if at == *last && body != known {
-            return Some("it holds other records than before");
-        }
+    /// Whether the log is found to be another than before the connection was lost.
+    fn differs(&mut self, at: u64, body: &Bytes) -> bool {
+        let Some((last, known)) = &self.known else {
+            return false;
+        };
+        let differs = at == *last && body != known;
         if at >= *last {
             self.known = None;
         }
-        None
+        differs
     }
 
     fn take(
@@ -226,15 +218,16 @@ impl Reader {
 
 /// Where the log ends: where a record of our own comes to stand. Streams tell how many records they
 /// hold, but not exactly, and seconds late.
-async fn find_end(session: &Session, log: &str, mark: &Bytes) -> Result<u64, Failure> {
+async fn find_end(session: &Session, log: &str) -> Result<u64, Failure> {
+    let mark = [MARK, &rand::random::<[u8; 16]>()].concat();
     let channel = session.reading(100).await?;
     let mut consumer = consume(&channel, log, text("next")).await?;
-    append(&session.channel().await?, log, mark).await?;
+    append(&session.channel().await?, log, &mark).await?;
     let found = timeout(COME, async {
         while let Some(came) = consumer.next().await {
             let delivery =
                 came.map_err(|error| Failure::of("finding the end of the log failed", &error))?;
-            if delivery.data == *mark
+            if delivery.data == mark
                 && let Some(at) = offset(&delivery)
             {
                 return Ok(at);

@@ -21,7 +21,7 @@ use super::{Names, Shared, is_kept, lock, unavailable};
 /// How many may be under way. They wait in the client library's buffers.
 const UNDER_WAY: usize = 4_096;
 /// How long the server may take to confirm; then the connection is given up.
-const CONFIRM: Duration = Duration::from_secs(5);
+const CONFIRM: Duration = Duration::from_secs(8);
 /// How long a publication waits until this node has read it, to know its position.
 const PLACE: Duration = Duration::from_secs(1);
 
@@ -190,7 +190,8 @@ async fn confirmed(
         Confirmation::Ack(None) => Ok(true),
         Confirmation::Nack(None) => Ok(false),
         // It came back because no log is bound to the exchange. The library cannot tell which of those
-        // that were confirmed at once it was, so none of what is under way counts as sent.
+        // that were confirmed at once it was, so none of what is under way counts as sent; one that
+        // it was taken for is still under way, because it waits for its place.
         _ => Err(Failure::away("the log is gone")),
     }
 }

@@ -6,6 +6,13 @@
     reason = "a test that cannot go on fails; its helpers too"
 )]
 
+mod logs;
+mod node;
+mod outages;
+mod proxy;
+mod starting;
+mod tls;
+
 use std::time::Duration;
 
 use fanfare::BoxFuture;
@@ -45,7 +52,7 @@ impl Server for Killable {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_survives_that_the_server_is_killed() {
-    let server = RabbitMqServer::start().await;
+    let server = node::killable().await;
     let url = server.url();
     let server = Killable(Mutex::new(server));
     let away = Duration::from_secs(3);
