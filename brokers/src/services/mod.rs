@@ -11,6 +11,7 @@ mod ingest;
 pub mod rabbitmq;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod url;
 
 pub use self::consumer::{
     BreakerPolicy, BreakerState, Consumer, FailureRatio, Handler, HandlerError, HandlerErrorKind,
@@ -20,3 +21,4 @@ pub use self::engine::{
     Dead, DeadLetters, Delivery, Engine, Failure, Record, Settle, Source, Subscription,
 };
 pub use self::ingest::Ingest;
+pub use self::url::engine_from_url;
