@@ -339,6 +339,16 @@ async fn errors_are_sentences() {
         cause(&refused).starts_with("cannot declare queue odd.readers"),
         "{refused:?}"
     );
+    for (id, key) in [
+        ("", ""),
+        (&*"x".repeat(129), ""),
+        ("id", &*"x".repeat(16_385)),
+    ] {
+        let mut record = record("quest.created", id);
+        record.key = key.to_owned();
+        let refused = engine.publish(record).await.unwrap_err();
+        assert_eq!(refused.kind(), BrokerErrorKind::Rejected);
+    }
     let mut none = subscription("quest.*", "quest_events");
     none.prefetch = 0;
     let refused = engine.open(&none).await.err().unwrap();

@@ -35,9 +35,9 @@ use tokio::task::JoinHandle;
 use self::connection::{Link, connect, declare_group};
 use self::dead_letters::QueueDeadLetters;
 use self::error::{rejected, short, unavailable};
-use self::message::Message;
+use self::message::{ID_BYTES, KEY_BYTES, Message};
 use self::publisher::{Publication, Publisher};
-use self::settle::Group;
+use self::settle::{Closing, Group};
 use self::source::QueueSource;
 pub use self::topology::{DeadLetterQueue, Durability, Queue, Topology};
 use super::engine::{DeadLetters, Engine, Record, Source, Subscription};
@@ -52,6 +52,7 @@ pub struct RabbitMq {
     topology: Arc<Topology>,
     link: Link,
     publisher: Publisher,
+    closing: Closing,
     stop: watch::Sender<bool>,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
@@ -73,11 +74,13 @@ impl RabbitMq {
         let (stop, stopping) = watch::channel(false);
         let (publisher, publishing) = Publisher::new(link.clone());
         tokio::spawn(publishing);
-        let keeper = tokio::spawn(Box::pin(keeper.keep(stopping)));
+        let closing = Closing::default();
+        let keeper = tokio::spawn(Box::pin(keeper.keep(stopping, closing.clone())));
         Ok(Self {
             topology,
             link,
             publisher,
+            closing,
             stop,
             keeper: Mutex::new(Some(keeper)),
         })
@@ -105,11 +108,18 @@ impl RabbitMq {
             queue: self.topology.queue_of(topic, group),
             link: self.link.clone(),
             publisher,
+            closing: self.closing.clone(),
             retries: Mutex::default(),
         }))
     }
 
     fn publication(&self, record: Record) -> Result<Publication, BrokerError> {
+        if !(1..=ID_BYTES).contains(&record.id.len()) {
+            return Err(rejected(format!("an id has 1 to {ID_BYTES} bytes")));
+        }
+        if record.key.len() > KEY_BYTES {
+            return Err(rejected(format!("a key has at most {KEY_BYTES} bytes")));
+        }
         Ok(Publication {
             exchange: short(&self.topology.exchange)?,
             routing_key: short(&record.topic)?,
