@@ -28,7 +28,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fanfare::{BoxFuture, BrokerError};
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -44,6 +44,8 @@ use super::engine::{DeadLetters, Engine, Record, Source, Subscription};
 
 /// The most of [`Subscription::prefetch`].
 const MOST_PREFETCH: u16 = 10_000;
+/// How long a group's queue may be called, so that there is room for the names of its retry queues.
+const QUEUE_BYTES: usize = 220;
 
 /// Services' topics in RabbitMQ.
 ///
@@ -60,8 +62,8 @@ pub struct RabbitMq {
 impl RabbitMq {
     /// Connects, and declares exchanges and queues that are missing.
     ///
-    /// `url` is `amqp://USER:PASSWORD@HOST:PORT/VHOST`, the virtual host percent-encoded (`%2f`), or
-    /// `amqps://`. To be called in a Tokio runtime.
+    /// `url` is `amqp://USER:PASSWORD@HOST:PORT/VHOST`, the virtual host percent-encoded (`%2f`). There
+    /// is no TLS yet. To be called in a Tokio runtime.
     ///
     /// # Errors
     /// [`Rejected`](fanfare::BrokerErrorKind::Rejected) where `url` is none, the credentials are not
@@ -100,12 +102,19 @@ impl RabbitMq {
                 "a prefetch is 1 to {MOST_PREFETCH}, not {prefetch}"
             )));
         }
+        let queue = self.topology.queue_of(topic, group);
+        if queue.name.len() > QUEUE_BYTES {
+            return Err(rejected(format!(
+                "the name of queue {:?} has more than {QUEUE_BYTES} bytes",
+                queue.name
+            )));
+        }
         // Its own, so that nothing else waits where one of its queues takes long.
         let (publisher, publishing) = Publisher::new(self.link.clone());
         tokio::spawn(publishing);
         Ok(Arc::new(Group {
             topology: self.topology.clone(),
-            queue: self.topology.queue_of(topic, group),
+            queue,
             link: self.link.clone(),
             publisher,
             closing: self.closing.clone(),
@@ -209,6 +218,9 @@ fn parse(url: &str) -> Result<AMQPUri, BrokerError> {
         ))
     };
     let uri = url.parse::<AMQPUri>().map_err(|error| no_url(&error))?;
+    if uri.scheme == AMQPScheme::AMQPS {
+        return Err(no_url("there is no TLS to RabbitMQ yet"));
+    }
     // The parser takes an address in brackets for none at all, and would go to localhost.
     if url.contains('[') {
         return Err(no_url("name the host, or give its IPv4 address"));
