@@ -404,3 +404,34 @@ async fn what_is_left_is_left_to_others() {
         assert_eq!(id.as_str(), number.to_string());
     }
 }
+
+/// A server that answers nothing, with its connections open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stalls_is_missed() {
+    let mut server = Server::start().await;
+    let engine = connect(&server.url(), Durability::Classic).await;
+    engine.publish(record("quest.created", "1")).await.unwrap();
+    server.pause();
+    let begun = Instant::now();
+    let refused = engine.publish(record("quest.created", "2")).await;
+    assert_eq!(refused.unwrap_err().kind(), BrokerErrorKind::Unavailable);
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+    while engine.is_up() {
+        assert!(begun.elapsed() < Duration::from_secs(40), "it is still up");
+        sleep(Duration::from_millis(50)).await;
+    }
+    server.resume();
+    let begun = Instant::now();
+    while !engine.is_up() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "it is still down"
+        );
+        sleep(Duration::from_millis(50)).await;
+    }
+    engine.publish(record("quest.created", "3")).await.unwrap();
+}
