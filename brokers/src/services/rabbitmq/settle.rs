@@ -10,7 +10,7 @@ use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, Basi
 use lapin::types::ShortString;
 use lapin::{Acker, Channel};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{Link, declare_retry, exists};
 use super::error::{ANSWER_WITHIN, answer, short, unavailable};
@@ -21,9 +21,9 @@ use crate::services::engine::{Failure, Settle};
 
 /// How many verdicts share a round trip.
 const BATCH: usize = 256;
-/// RabbitMQ 3.10 notes a new quorum queue half a second after it is declared. Killed before that, it
+/// RabbitMQ 3.10 notes a new quorum queue up to a second after it is declared. Killed before that, it
 /// keeps the name of a queue that takes nothing ever after, and loses what was in it.
-const AFTER_DECLARING: Duration = Duration::from_secs(1);
+const AFTER_DECLARING: Duration = Duration::from_secs(2);
 /// How many queues are tried in place of one that takes nothing.
 const SPARES: u32 = 2;
 
@@ -206,7 +206,15 @@ impl Unsettled {
         let known = self.group.retries().get(&pause).copied();
         let spare = match known {
             Some(spare) => spare,
-            None => self.group.declare_retry(pause, 0).await?,
+            None => {
+                let begun = Instant::now();
+                let spare = self.group.declare_retry(pause, 0).await?;
+                if begun.elapsed() >= after {
+                    // It has waited for the queue to be ready, which was long enough.
+                    return self.publish_to(&self.group.queue.name).await;
+                }
+                spare
+            }
         };
         match self.publish_to(&self.group.retry_queue(pause, spare)).await {
             // Somebody has deleted it.
