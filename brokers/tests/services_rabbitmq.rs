@@ -307,7 +307,12 @@ async fn errors_are_sentences() {
         sentence.starts_with("cannot connect to RabbitMQ at 127.0.0.1:1"),
         "{sentence}"
     );
-    for no_url in ["rabbit", "http://127.0.0.1", "amqp://[::1]:5672/%2f"] {
+    for no_url in [
+        "rabbit",
+        "http://127.0.0.1",
+        "amqp://[::1]:5672/%2f",
+        "amqps://h/%2f",
+    ] {
         let (kind, sentence) = connect(no_url).await;
         assert_eq!(kind, BrokerErrorKind::Rejected);
         assert!(
@@ -339,6 +344,19 @@ async fn errors_are_sentences() {
         cause(&refused).starts_with("cannot declare queue odd.readers"),
         "{refused:?}"
     );
+    for (id, key) in [
+        ("", ""),
+        (&*"x".repeat(129), ""),
+        ("id", &*"x".repeat(16_385)),
+    ] {
+        let mut record = record("quest.created", id);
+        record.key = key.to_owned();
+        let refused = engine.publish(record).await.unwrap_err();
+        assert_eq!(refused.kind(), BrokerErrorKind::Rejected);
+    }
+    let long = subscription(&"long.".repeat(50), "readers");
+    let refused = engine.open(&long).await.err().unwrap();
+    assert_eq!(refused.kind(), BrokerErrorKind::Rejected);
     let mut none = subscription("quest.*", "quest_events");
     none.prefetch = 0;
     let refused = engine.open(&none).await.err().unwrap();
@@ -385,4 +403,35 @@ async fn what_is_left_is_left_to_others() {
         let id = delivery.properties.message_id().clone().unwrap();
         assert_eq!(id.as_str(), number.to_string());
     }
+}
+
+/// A server that answers nothing, with its connections open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stalls_is_missed() {
+    let mut server = Server::start().await;
+    let engine = connect(&server.url(), Durability::Classic).await;
+    engine.publish(record("quest.created", "1")).await.unwrap();
+    server.pause();
+    let begun = Instant::now();
+    let refused = engine.publish(record("quest.created", "2")).await;
+    assert_eq!(refused.unwrap_err().kind(), BrokerErrorKind::Unavailable);
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+    while engine.is_up() {
+        assert!(begun.elapsed() < Duration::from_secs(40), "it is still up");
+        sleep(Duration::from_millis(50)).await;
+    }
+    server.resume();
+    let begun = Instant::now();
+    while !engine.is_up() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "it is still down"
+        );
+        sleep(Duration::from_millis(50)).await;
+    }
+    engine.publish(record("quest.created", "3")).await.unwrap();
 }
