@@ -35,7 +35,8 @@ pub(super) struct Hands {
     state: Mutex<State>,
     /// Something is there for the source.
     pub(super) ready: Notify,
-    wakes: [Wake; 2],
+    reading: [Wake; 2],
+    committing: [Wake; 2],
 }
 
 #[derive(Debug, Default)]
@@ -120,7 +121,8 @@ impl Hands {
             prefetch: usize::from(prefetch),
             state: Mutex::default(),
             ready: Notify::new(),
-            wakes: Default::default(),
+            reading: Default::default(),
+            committing: Default::default(),
         }
     }
 
@@ -158,7 +160,7 @@ impl Hands {
         partition.told.push(told);
         let role = partition.role;
         drop(state);
-        self.wake(role).call();
+        self.committing(role).call();
         self.ready.notify_one();
         Ok(known)
     }
@@ -206,7 +208,7 @@ impl Hands {
     }
 
     fn call(&self) {
-        for wake in &self.wakes {
+        for wake in self.reading.iter().chain(&self.committing) {
             wake.call();
         }
     }
@@ -218,8 +220,14 @@ impl Hands {
 
 /// For the readers.
 impl Hands {
-    pub(super) fn wake(&self, role: Role) -> &Wake {
-        &self.wakes[role as usize]
+    /// Wakes who reads.
+    pub(super) fn reading(&self, role: Role) -> &Wake {
+        &self.reading[role as usize]
+    }
+
+    /// Wakes who commits.
+    pub(super) fn committing(&self, role: Role) -> &Wake {
+        &self.committing[role as usize]
     }
 
     pub(super) fn closed(&self) -> bool {
@@ -264,7 +272,7 @@ impl Hands {
             return;
         };
         if !partition.ledger.fetch(offset) {
-            // Settled before, or in hand: the offset can go on all the same.
+            // Settled before, or in hand. The next commit passes over it.
             partition.changed = true;
             return;
         }
