@@ -17,6 +17,7 @@ pub mod nats;
 pub mod rabbitmq;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod url;
 
 pub use self::consumer::{
     BreakerPolicy, BreakerState, Consumer, FailureRatio, Handler, HandlerError, HandlerErrorKind,
@@ -26,3 +27,4 @@ pub use self::engine::{
     Dead, DeadLetters, Delivery, Engine, Failure, Record, Settle, Source, Subscription,
 };
 pub use self::ingest::Ingest;
+pub use self::url::engine_from_url;

@@ -97,11 +97,14 @@ impl RabbitMq {
                 "a prefetch is 1 to {MOST_PREFETCH}, not {prefetch}"
             )));
         }
+        // Its own, so that nothing else waits where one of its queues takes long.
+        let (publisher, publishing) = Publisher::new(self.link.clone());
+        tokio::spawn(publishing);
         Ok(Arc::new(Group {
             topology: self.topology.clone(),
             queue: self.topology.queue_of(topic, group),
             link: self.link.clone(),
-            publisher: self.publisher.clone(),
+            publisher,
             retries: Mutex::default(),
         }))
     }

@@ -1,13 +1,13 @@
 //! What a consumer has taken and not begun: whose turn it is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Things that wait for their turn, in the order in which they came, one of a key at a time.
 /// Things without a key do not wait for each other.
 #[derive(Debug)]
 pub(super) struct InHand<T> {
-    /// Those whose keys are free.
-    ready: VecDeque<Waiting<T>>,
+    /// Those whose keys are free, by when they came.
+    ready: BTreeMap<u64, Waiting<T>>,
     /// By each key that something is ready or under way for: what waits behind it.
     behind: HashMap<String, VecDeque<Waiting<T>>>,
     /// How many wait, ready or not.
@@ -26,7 +26,7 @@ struct Waiting<T> {
 impl<T> Default for InHand<T> {
     fn default() -> Self {
         Self {
-            ready: VecDeque::new(),
+            ready: BTreeMap::new(),
             behind: HashMap::new(),
             waiting: 0,
             came: 0,
@@ -54,14 +54,14 @@ impl<T> InHand<T> {
                 if !key.is_empty() {
                     self.behind.insert(key.to_owned(), VecDeque::new());
                 }
-                self.ready.push_back(waiting);
+                self.ready.insert(waiting.came, waiting);
             }
         }
     }
 
-    /// The next whose key is free. Its key is not, until it [`finished`](Self::finished).
+    /// The first to have come of those whose keys are free. Its key is not, until it [`finished`](Self::finished).
     pub(super) fn begin(&mut self) -> Option<T> {
-        let Waiting { thing, .. } = self.ready.pop_front()?;
+        let (_, Waiting { thing, .. }) = self.ready.pop_first()?;
         self.waiting -= 1;
         Some(thing)
     }
@@ -72,7 +72,9 @@ impl<T> InHand<T> {
             return;
         };
         match behind.pop_front() {
-            Some(next) => self.ready.push_back(next),
+            Some(next) => {
+                self.ready.insert(next.came, next);
+            }
             None => {
                 self.behind.remove(key);
             }
@@ -83,7 +85,7 @@ impl<T> InHand<T> {
     /// for stay taken.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         let mut all = Vec::with_capacity(self.waiting);
-        for ready in self.ready.drain(..) {
+        for ready in std::mem::take(&mut self.ready).into_values() {
             // Nothing is under way for it, and what waits behind it goes as well.
             if let Some(behind) = self.behind.remove(&ready.key) {
                 all.extend(behind);

@@ -99,6 +99,8 @@ impl<H: Handler> Run<H> {
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(%error, cause, "cannot read records");
+                // What is in hand comes again. Handling it before that would be for nothing.
+                drop(self.in_hand.drain());
                 self.not_before = Instant::now() + AFTER_ERROR;
             }
         }

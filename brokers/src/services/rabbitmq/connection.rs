@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare::BrokerError;
+use fanfare::{BrokerError, BrokerErrorKind};
 use futures_util::StreamExt;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
@@ -152,17 +152,17 @@ impl Keeper {
 /// Resolves once a connection is gone.
 async fn lost(live: &Live) {
     let mut events = pin!(live.0.events_listener());
-    // The event is what tells at once; asking is for the one that came before anybody listened.
-    let mut asking = interval(Duration::from_secs(1));
-    loop {
+    // Errors of channels are events as well, and one of the connection may come before it is known to
+    // be gone: so it is asked, now and again.
+    let mut asking = interval(Duration::from_millis(250));
+    while live.is_up() {
         tokio::select! {
             event = events.next() => match event {
-                Some(Event::Error(_)) | None => return,
+                Some(Event::Error(_)) => sleep(Duration::from_millis(10)).await,
                 Some(_) => {}
+                None => return,
             },
-            _ = asking.tick() => if !live.is_up() {
-                return;
-            },
+            _ = asking.tick() => {}
         }
     }
 }
@@ -261,6 +261,17 @@ pub(super) async fn declare_retry(
     let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
     arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(pause));
     declare_queue(channel, name, arguments).await
+}
+
+/// Whether there is such a queue. The channel is of no use afterwards where there is none.
+pub(super) async fn exists(channel: &Channel, name: &str) -> Result<bool, BrokerError> {
+    let passive = QueueDeclareOptions::default().passive();
+    let declared = channel.queue_declare(short(name)?, passive, FieldTable::default());
+    match answer(&format!("look for queue {name}"), declared).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == BrokerErrorKind::Rejected => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 async fn declare_queue(

@@ -19,7 +19,7 @@ const WAITING: usize = 16_384;
 /// How many are under way at a time.
 const BATCH: usize = 512;
 /// How long the server may take to confirm. It takes its time while its disk is full.
-const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
+const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where to publish what.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Settling deliveries: what the server is told, and that it knows.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +9,9 @@ use fanfare::{BoxFuture, BrokerError, BrokerErrorKind};
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicQosOptions};
 use lapin::{Acker, Channel};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 
-use super::connection::{Link, declare_retry};
+use super::connection::{Link, declare_retry, exists};
 use super::error::{answer, short, unavailable};
 use super::message::Message;
 use super::publisher::{Publication, Publisher};
@@ -19,6 +20,11 @@ use crate::services::engine::{Failure, Settle};
 
 /// How many verdicts share a round trip.
 const BATCH: usize = 256;
+/// RabbitMQ 3.10 notes a new quorum queue half a second after it is declared. Killed before that, it
+/// keeps the name of a queue that takes nothing ever after, and loses what was in it.
+const AFTER_DECLARING: Duration = Duration::from_secs(1);
+/// How many queues are tried in place of one that takes nothing.
+const SPARES: u32 = 2;
 
 /// What a group's deliveries need to be settled.
 #[derive(Debug)]
@@ -27,8 +33,8 @@ pub(super) struct Group {
     pub(super) queue: Queue,
     pub(super) link: Link,
     pub(super) publisher: Publisher,
-    /// The queues for retries that were declared, by the pause in ms.
-    pub(super) retries: Mutex<HashSet<u64>>,
+    /// The queues for retries that are there: by the pause in ms, which of the spare ones.
+    pub(super) retries: Mutex<HashMap<u64, u32>>,
 }
 
 /// What is told about one delivery.
@@ -153,21 +159,30 @@ impl Unsettled {
 
     /// Puts the record into the queue where it waits.
     async fn put_off(&self, after: Duration) -> Result<(), BrokerError> {
-        let queue = &self.group.queue.name;
         let pause = rounded(after);
         if pause == 0 {
-            return self.publish_to(queue).await;
+            return self.publish_to(&self.group.queue.name).await;
         }
-        let name = format!("{queue}.retry.{pause}");
-        let known = self.group.retries().contains(&pause);
-        if !known {
-            self.group.declare_retry(&name, pause).await?;
-        }
-        match self.publish_to(&name).await {
+        let known = self.group.retries().get(&pause).copied();
+        let spare = match known {
+            Some(spare) => spare,
+            None => self.group.declare_retry(pause, 0).await?,
+        };
+        match self.publish_to(&self.group.retry_queue(pause, spare)).await {
             // Somebody has deleted it.
-            Err(error) if known && error.kind() == BrokerErrorKind::Rejected => {
-                self.group.declare_retry(&name, pause).await?;
-                self.publish_to(&name).await
+            Err(error) if known.is_some() && error.kind() == BrokerErrorKind::Rejected => {
+                let spare = self.group.declare_retry(pause, spare).await?;
+                self.publish_to(&self.group.retry_queue(pause, spare)).await
+            }
+            // It takes nothing, though the server is there.
+            Err(error) if spare < SPARES && self.group.link.now().is_ok() => {
+                tracing::warn!(
+                    ?error,
+                    pause,
+                    "a retry queue takes nothing, so another is used"
+                );
+                let spare = self.group.declare_retry(pause, spare + 1).await?;
+                self.publish_to(&self.group.retry_queue(pause, spare)).await
             }
             published => published,
         }
@@ -252,16 +267,30 @@ impl Drop for Unsettled {
 }
 
 impl Group {
-    fn retries(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
+    fn retries(&self) -> MutexGuard<'_, HashMap<u64, u32>> {
         self.retries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn declare_retry(&self, name: &str, pause: u64) -> Result<(), BrokerError> {
-        let channel = self.link.now()?.channel().await?;
-        let after = Duration::from_millis(pause);
-        declare_retry(&channel, name, &self.queue.name, after).await?;
-        self.retries().insert(pause);
-        Ok(())
+    fn retry_queue(&self, pause: u64, spare: u32) -> String {
+        let queue = &self.queue.name;
+        match spare {
+            0 => format!("{queue}.retry.{pause}"),
+            _ => format!("{queue}.retry.{pause}.{spare}"),
+        }
+    }
+
+    /// Sees to it that a queue for retries exists. Returns which of the spare ones it is.
+    async fn declare_retry(&self, pause: u64, spare: u32) -> Result<u32, BrokerError> {
+        let live = self.link.now()?;
+        let name = self.retry_queue(pause, spare);
+        if !exists(&live.channel().await?, &name).await? {
+            let channel = live.channel().await?;
+            let after = Duration::from_millis(pause);
+            declare_retry(&channel, &name, &self.queue.name, after).await?;
+            sleep(AFTER_DECLARING).await;
+        }
+        self.retries().insert(pause, spare);
+        Ok(spare)
     }
 }
 

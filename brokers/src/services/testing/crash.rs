@@ -23,6 +23,8 @@ pub enum Power {
     On,
 }
 
+/// Records that are published together. Servers confirm in groups, some of them five times a second.
+const AT_A_TIME: usize = 20;
 /// How long an engine may take to notice, and to say so.
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -123,23 +125,30 @@ pub async fn check_crash(
     engine.shutdown().await;
 }
 
-/// Publishes one record after the other, and those that fail again with the same id.
+/// Publishes some records at a time, and those that fail again with the same id.
 async fn publish(
     engine: Arc<dyn Engine>,
     topic: Topic,
     published: Seen<String>,
     ends: Arc<AtomicBool>,
 ) {
-    for number in 0.. {
-        let record = topic.record(number, &format!("key-{}", number % 8));
-        while engine.publish(record.clone()).await.is_err() {
-            sleep(Duration::from_millis(20)).await;
+    let mut number = 0;
+    let mut records = Vec::new();
+    while !ends.load(Ordering::Relaxed) {
+        while records.len() < AT_A_TIME {
+            records.push(topic.record(number, &format!("key-{}", number % 8)));
+            number += 1;
         }
-        published.push(record.id);
-        if ends.load(Ordering::Relaxed) {
-            return;
+        let publishing = records.iter().map(|record| engine.publish(record.clone()));
+        let mut failed = Vec::new();
+        for (at, publishing) in publishing.collect::<Vec<_>>().into_iter().enumerate() {
+            match publishing.await {
+                Ok(()) => published.push(records[at].id.clone()),
+                Err(_) => failed.push(records[at].clone()),
+            }
         }
-        sleep(Duration::from_millis(1)).await;
+        records = failed;
+        sleep(Duration::from_millis(20)).await;
     }
 }
 
