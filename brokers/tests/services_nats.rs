@@ -75,6 +75,11 @@ async fn one_event_goes_to_several_topics() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_nearly_as_long_as_may_be() {
+    rules::nearly_too_long(&engine().await, "nats.long", (1 << 20) - 500).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_published_twice_is_one() {
     let engine = engine().await;
     let record = record("nats.twice", "k", "same");

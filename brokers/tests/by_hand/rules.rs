@@ -201,3 +201,25 @@ pub(crate) async fn one_id_in_two_topics(engine: &dyn Engine, topics: [&str; 2])
         delivery.settle.done().await.unwrap();
     }
 }
+
+/// A record that is nearly as long as one may be can be put off and given up, whatever its history.
+pub(crate) async fn nearly_too_long(engine: &dyn Engine, topic: &str, payload: usize) {
+    let subscription = group(topic, "g", 5);
+    let mut source = engine.open(&subscription).await.unwrap();
+    let mut long = record(topic, "k", "long");
+    long.payload = vec![b'x'; payload].into();
+    engine.publish(long.clone()).await.unwrap();
+    let mut delivery = next(&mut *source).await;
+    let why = failure(&"x".repeat(1_000));
+    for attempt in 0..3 {
+        assert_eq!(delivery.failures.len(), attempt);
+        let retried = delivery.settle.retry(Duration::ZERO, why.clone()).await;
+        retried.unwrap();
+        delivery = next(&mut *source).await;
+    }
+    delivery.settle.give_up(why).await.unwrap();
+    let mut letters = engine.dead_letters(&subscription).await.unwrap();
+    let dead = letters.list(5).await.unwrap();
+    assert_eq!((dead.len(), dead[0].failures.len()), (1, 4));
+    assert_eq!(dead[0].record, long);
+}
