@@ -223,3 +223,37 @@ pub(crate) async fn nearly_too_long(engine: &dyn Engine, topic: &str, payload: u
     assert_eq!((dead.len(), dead[0].failures.len()), (1, 4));
     assert_eq!(dead[0].record, long);
 }
+
+/// More wait for a retry than a source holds; all come, with their history, and no sooner than due.
+pub(crate) async fn many_wait(engine: &dyn Engine, topic: &str) {
+    const MANY: usize = 1_500;
+    let mut source = engine.open(&group(topic, "g", 500)).await.unwrap();
+    let published = (0..MANY).map(|n| engine.publish(record(topic, "", n.to_string())));
+    for published in published.collect::<Vec<_>>() {
+        published.await.unwrap();
+    }
+    let begun = Instant::now();
+    let mut settling = tokio::task::JoinSet::new();
+    for _ in 0..MANY {
+        let delivery = next(&mut *source).await;
+        let failed = failure("not yet");
+        settling.spawn(delivery.settle.retry(Duration::from_secs(6), failed));
+    }
+    while let Some(settled) = settling.join_next().await {
+        settled.unwrap().unwrap();
+    }
+    println!("{MANY} put off in {:?}", begun.elapsed());
+    let mut seen = BTreeSet::new();
+    while seen.len() < MANY {
+        let delivery = next(&mut *source).await;
+        assert!(begun.elapsed() >= Duration::from_millis(5_900));
+        assert_eq!(delivery.failures.len(), 1);
+        assert!(seen.insert(delivery.record.id.clone()), "twice");
+        settling.spawn(delivery.settle.done());
+    }
+    while let Some(settled) = settling.join_next().await {
+        settled.unwrap().unwrap();
+    }
+    println!("{MANY} done after {:?}", begun.elapsed());
+    nothing(&mut *source, Duration::from_millis(500)).await;
+}
