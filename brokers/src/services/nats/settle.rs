@@ -9,8 +9,8 @@ use fanfare::BoxFuture;
 use fanfare::broker::BrokerError;
 
 use super::connection::{Connection, PATIENCE};
+use super::hands::Hands;
 use super::history::History;
-use super::pump::Hands;
 use super::record::to_dead_letter;
 use crate::services::headers::{and, in_brief, is_refused, until};
 use crate::services::{Failure, Record, Settle};
