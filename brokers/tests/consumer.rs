@@ -20,7 +20,7 @@ use fanfare_brokers::services::{
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::time::{Instant, sleep};
 
-use crate::memory::Server;
+use crate::memory::{Flaw, Server};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -89,12 +89,53 @@ impl Notes {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_of_these_tests_keeps_an_engines_promises() {
     let server = Server::default();
-    let plan = Plan {
+    check_all(async || server.connect(), &brief()).await;
+}
+
+fn brief() -> Plan {
+    Plan {
         quiet: Duration::from_millis(100),
         pause: Duration::from_millis(200),
         ..Plan::default()
-    };
-    check_all(async || server.connect(), &plan).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kit_finds_broken_promises() {
+    let promises = [
+        (Flaw::RepeatsDone, "what is done does not come again"),
+        (Flaw::LosesDropped, "what was published comes"),
+        (
+            Flaw::IgnoresPauses,
+            "a record that was put off comes when its pause is over",
+        ),
+        (Flaw::ForgetsFailures, "failures travel with their record"),
+        (
+            Flaw::IgnoresPrefetch,
+            "no more than the prefetch is unsettled",
+        ),
+        (Flaw::TurnsOrder, "records of a key come in the order"),
+        (Flaw::LosesLooked, "dead letters are listed"),
+        (
+            Flaw::RemembersFailures,
+            "a replayed record comes whole, as if it had never failed",
+        ),
+    ];
+    for (flaw, promise) in promises {
+        let server = Server::flawed(flaw);
+        let plan = Plan {
+            patience: SECOND,
+            ..brief()
+        };
+        let checking = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(check_all(async || server.connect(), &plan));
+        });
+        let panic = checking.await.unwrap_err().into_panic();
+        let said = panic.downcast_ref::<String>().unwrap();
+        let expected = format!("broken promise: {promise}");
+        assert!(said.starts_with(&expected), "{flaw:?}: {said}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -307,7 +307,12 @@ async fn errors_are_sentences() {
         sentence.starts_with("cannot connect to RabbitMQ at 127.0.0.1:1"),
         "{sentence}"
     );
-    for no_url in ["rabbit", "http://127.0.0.1", "amqp://[::1]:5672/%2f"] {
+    for no_url in [
+        "rabbit",
+        "http://127.0.0.1",
+        "amqp://[::1]:5672/%2f",
+        "amqps://h/%2f",
+    ] {
         let (kind, sentence) = connect(no_url).await;
         assert_eq!(kind, BrokerErrorKind::Rejected);
         assert!(
@@ -339,6 +344,19 @@ async fn errors_are_sentences() {
         cause(&refused).starts_with("cannot declare queue odd.readers"),
         "{refused:?}"
     );
+    for (id, key) in [
+        ("", ""),
+        (&*"x".repeat(129), ""),
+        ("id", &*"x".repeat(16_385)),
+    ] {
+        let mut record = record("quest.created", id);
+        record.key = key.to_owned();
+        let refused = engine.publish(record).await.unwrap_err();
+        assert_eq!(refused.kind(), BrokerErrorKind::Rejected);
+    }
+    let long = subscription(&"long.".repeat(50), "readers");
+    let refused = engine.open(&long).await.err().unwrap();
+    assert_eq!(refused.kind(), BrokerErrorKind::Rejected);
     let mut none = subscription("quest.*", "quest_events");
     none.prefetch = 0;
     let refused = engine.open(&none).await.err().unwrap();

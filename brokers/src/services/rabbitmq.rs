@@ -28,22 +28,24 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fanfare::{BoxFuture, BrokerError};
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::connection::{Link, connect, declare_group};
 use self::dead_letters::QueueDeadLetters;
 use self::error::{rejected, short, unavailable};
-use self::message::Message;
+use self::message::{ID_BYTES, KEY_BYTES, Message};
 use self::publisher::{Publication, Publisher};
-use self::settle::Group;
+use self::settle::{Closing, Group};
 use self::source::QueueSource;
 pub use self::topology::{DeadLetterQueue, Durability, Queue, Topology};
 use super::engine::{DeadLetters, Engine, Record, Source, Subscription};
 
 /// The most of [`Subscription::prefetch`].
 const MOST_PREFETCH: u16 = 10_000;
+/// How long a group's queue may be called, so that there is room for the names of its retry queues.
+const QUEUE_BYTES: usize = 220;
 
 /// Services' topics in RabbitMQ.
 ///
@@ -52,6 +54,7 @@ pub struct RabbitMq {
     topology: Arc<Topology>,
     link: Link,
     publisher: Publisher,
+    closing: Closing,
     stop: watch::Sender<bool>,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
@@ -59,8 +62,8 @@ pub struct RabbitMq {
 impl RabbitMq {
     /// Connects, and declares exchanges and queues that are missing.
     ///
-    /// `url` is `amqp://USER:PASSWORD@HOST:PORT/VHOST`, the virtual host percent-encoded (`%2f`), or
-    /// `amqps://`. To be called in a Tokio runtime.
+    /// `url` is `amqp://USER:PASSWORD@HOST:PORT/VHOST`, the virtual host percent-encoded (`%2f`). There
+    /// is no TLS yet. To be called in a Tokio runtime.
     ///
     /// # Errors
     /// [`Rejected`](fanfare::BrokerErrorKind::Rejected) where `url` is none, the credentials are not
@@ -73,11 +76,13 @@ impl RabbitMq {
         let (stop, stopping) = watch::channel(false);
         let (publisher, publishing) = Publisher::new(link.clone());
         tokio::spawn(publishing);
-        let keeper = tokio::spawn(Box::pin(keeper.keep(stopping)));
+        let closing = Closing::default();
+        let keeper = tokio::spawn(Box::pin(keeper.keep(stopping, closing.clone())));
         Ok(Self {
             topology,
             link,
             publisher,
+            closing,
             stop,
             keeper: Mutex::new(Some(keeper)),
         })
@@ -97,19 +102,33 @@ impl RabbitMq {
                 "a prefetch is 1 to {MOST_PREFETCH}, not {prefetch}"
             )));
         }
+        let queue = self.topology.queue_of(topic, group);
+        if queue.name.len() > QUEUE_BYTES {
+            return Err(rejected(format!(
+                "the name of queue {:?} has more than {QUEUE_BYTES} bytes",
+                queue.name
+            )));
+        }
         // Its own, so that nothing else waits where one of its queues takes long.
         let (publisher, publishing) = Publisher::new(self.link.clone());
         tokio::spawn(publishing);
         Ok(Arc::new(Group {
             topology: self.topology.clone(),
-            queue: self.topology.queue_of(topic, group),
+            queue,
             link: self.link.clone(),
             publisher,
+            closing: self.closing.clone(),
             retries: Mutex::default(),
         }))
     }
 
     fn publication(&self, record: Record) -> Result<Publication, BrokerError> {
+        if !(1..=ID_BYTES).contains(&record.id.len()) {
+            return Err(rejected(format!("an id has 1 to {ID_BYTES} bytes")));
+        }
+        if record.key.len() > KEY_BYTES {
+            return Err(rejected(format!("a key has at most {KEY_BYTES} bytes")));
+        }
         Ok(Publication {
             exchange: short(&self.topology.exchange)?,
             routing_key: short(&record.topic)?,
@@ -199,6 +218,9 @@ fn parse(url: &str) -> Result<AMQPUri, BrokerError> {
         ))
     };
     let uri = url.parse::<AMQPUri>().map_err(|error| no_url(&error))?;
+    if uri.scheme == AMQPScheme::AMQPS {
+        return Err(no_url("there is no TLS to RabbitMQ yet"));
+    }
     // The parser takes an address in brackets for none at all, and would go to localhost.
     if url.contains('[') {
         return Err(no_url("name the host, or give its IPv4 address"));

@@ -16,8 +16,30 @@ use tokio::time::sleep;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Server(Arc<Mutex<State>>, Arc<Notify>);
 
+/// A promise that the server breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// What is done comes again once its source is gone.
+    RepeatsDone,
+    /// What is dropped without a word is gone.
+    LosesDropped,
+    /// Retries come at once.
+    IgnoresPauses,
+    /// Retries come without what failed before.
+    ForgetsFailures,
+    /// Hands over more than the prefetch.
+    IgnoresPrefetch,
+    /// The last record comes first.
+    TurnsOrder,
+    /// Dead letters vanish when they are looked at.
+    LosesLooked,
+    /// A replayed record has its failures still.
+    RemembersFailures,
+}
+
 #[derive(Debug, Default)]
 struct State {
+    flaw: Option<Flaw>,
     groups: BTreeMap<(String, String), Group>,
     /// The next so many settlings are not heard.
     deaf: usize,
@@ -69,6 +91,17 @@ impl Server {
             server: self.clone(),
             is_up: Mutex::new(true),
         })
+    }
+
+    /// A server that breaks a promise.
+    pub(crate) fn flawed(flaw: Flaw) -> Self {
+        let server = Self::default();
+        server.lock().flaw = Some(flaw);
+        server
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.lock().flaw == Some(flaw)
     }
 
     /// Does not hear the next so many settlings.
@@ -162,17 +195,19 @@ struct Reading {
 impl Reading {
     fn take(&self) -> Option<Delivery> {
         let mut unsettled = self.unsettled.lock().unwrap();
-        if unsettled.iter().flatten().count() >= self.prefetch {
+        let bounded = !self.server.has(Flaw::IgnoresPrefetch);
+        if bounded && unsettled.iter().flatten().count() >= self.prefetch {
             return None;
         }
-        let taken = self
-            .server
-            .lock()
-            .groups
-            .get_mut(&self.key)?
-            .waiting
-            .pop_first()?
-            .1;
+        let last = self.server.has(Flaw::TurnsOrder);
+        let mut state = self.server.lock();
+        let waiting = &mut state.groups.get_mut(&self.key)?.waiting;
+        let taken = if last {
+            waiting.pop_last()?.1
+        } else {
+            waiting.pop_first()?.1
+        };
+        drop(state);
         let (record, failures) = (taken.record.clone(), taken.failures.clone());
         let at = unsettled.len();
         unsettled.push(Some(taken));
@@ -256,6 +291,11 @@ impl Settling {
 
 impl Settle for Settling {
     fn done(self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>> {
+        if self.server.has(Flaw::RepeatsDone) {
+            // Forgotten, so that it stays with its source.
+            std::mem::forget(self);
+            return Box::pin(async { Ok(()) });
+        }
         self.settle(|_, _| ())
     }
 
@@ -265,7 +305,15 @@ impl Settle for Settling {
         failure: Failure,
     ) -> BoxFuture<'static, Result<(), BrokerError>> {
         let (server, key) = (self.server.clone(), self.key.clone());
+        let forgets = server.has(Flaw::ForgetsFailures);
+        let after = match server.has(Flaw::IgnoresPauses) {
+            true => Duration::ZERO,
+            false => after,
+        };
         self.settle(move |_, mut taken| {
+            if forgets {
+                taken.failures.clear();
+            }
             taken.failures.push(failure);
             tokio::spawn(async move {
                 sleep(after).await;
@@ -291,7 +339,9 @@ impl Settle for Settling {
 
 impl Drop for Settling {
     fn drop(&mut self) {
-        if let Some(taken) = self.taken() {
+        if let Some(taken) = self.taken()
+            && !self.server.has(Flaw::LosesDropped)
+        {
             self.server.with(&self.key, |group| group.give_back(taken));
         }
     }
@@ -301,17 +351,26 @@ struct Letters(Server, (String, String));
 
 impl DeadLetters for Letters {
     fn list(&mut self, limit: usize) -> BoxFuture<'_, Result<Vec<Dead>, BrokerError>> {
+        let loses = self.0.has(Flaw::LosesLooked);
         let dead = self.0.with(&self.1, |group| {
-            group.dead.iter().take(limit).cloned().collect()
+            let dead = group.dead.iter().take(limit).cloned().collect();
+            if loses {
+                group.dead.clear();
+            }
+            dead
         });
         Box::pin(async { Ok(dead) })
     }
 
     fn replay(&mut self, limit: usize) -> BoxFuture<'_, Result<usize, BrokerError>> {
+        let remembers = self.0.has(Flaw::RemembersFailures);
         let replayed = self.0.with(&self.1, |group| {
             let replayed = group.dead.len().min(limit);
-            for dead in group.dead.drain(..replayed).collect::<Vec<_>>() {
-                group.add(dead.record, Vec::new());
+            for mut dead in group.dead.drain(..replayed).collect::<Vec<_>>() {
+                if !remembers {
+                    dead.failures.clear();
+                }
+                group.add(dead.record, dead.failures);
             }
             replayed
         });

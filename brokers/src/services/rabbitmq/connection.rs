@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
 
 use super::error::{answer, failed, rejected, short, unavailable};
+use super::settle::Closing;
 use super::topology::{Durability, Queue, Topology};
 
 /// The pauses between attempts to connect again, with up to half as much added at random.
@@ -110,7 +111,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Keeps the connection until `stop` says so or is gone, then closes it.
-    pub(super) async fn keep(self, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn keep(self, mut stop: watch::Receiver<bool>, closing: Closing) {
         let keeping = async {
             loop {
                 let live = self.live.borrow().clone();
@@ -128,6 +129,7 @@ impl Keeper {
             () = keeping => {}
             _ = async { stop.wait_for(|stop| *stop).await.map(drop) } => {}
         }
+        closing.ended().await;
         if let Some(live) = self.live.send_replace(None) {
             // Whatever was sent before it has been dealt with when the server answers.
             let closed = live.0.close(200, "OK".into());

@@ -27,7 +27,13 @@ const REASON: &str = "fanfare-reason";
 const REASONS: usize = 32 * 1024;
 /// More failures than that are not read; no retry policy makes more.
 const MOST_FAILURES: usize = 1_000;
-const ID_BYTES: usize = 128;
+/// How long an id may be.
+pub(super) const ID_BYTES: usize = 128;
+/// How long a key may be.
+pub(super) const KEY_BYTES: usize = 16 * 1024;
+/// Bytes of others' headers that are passed on. A message whose headers do not fit into a frame ends
+/// the connection, with everything that is under way on it.
+const OTHERS_BYTES: usize = 64 * 1024;
 
 /// A message on its way: a record, its past, and what else its publisher wrote on it.
 #[derive(Clone, Debug)]
@@ -52,6 +58,7 @@ impl Message {
     /// of the same content are two.
     pub(super) fn read(routing_key: &str, properties: &BasicProperties, data: Vec<u8>) -> Self {
         let id = properties.message_id().as_ref().map(ShortString::as_str);
+        let id = id.filter(|id| !id.is_empty());
         let headers = properties.headers().as_ref();
         let record = Record {
             topic: headers
@@ -59,6 +66,7 @@ impl Message {
                 .unwrap_or_else(|| routing_key.to_owned()),
             key: headers
                 .and_then(|headers| string(headers, KEY))
+                .filter(|key| key.len() <= KEY_BYTES)
                 .unwrap_or_default(),
             id: id.map_or_else(|| Uuid::now_v7().to_string(), bounded_id),
             payload: Bytes::from(data),
@@ -220,7 +228,30 @@ fn without_ours(properties: &BasicProperties) -> BasicProperties {
             headers.insert(name.clone(), value.clone());
         }
     }
+    let bytes = weight(&headers);
+    if bytes > OTHERS_BYTES {
+        tracing::warn!(bytes, "headers are too long to be passed on");
+        headers = FieldTable::default();
+    }
     rest.with_headers(headers)
+}
+
+/// About how many bytes a table has on the wire, and not less.
+fn weight(table: &FieldTable) -> usize {
+    fn of(value: &AMQPValue) -> usize {
+        match value {
+            AMQPValue::LongString(value) => 5 + value.len(),
+            AMQPValue::ShortString(value) => 2 + value.as_str().len(),
+            AMQPValue::ByteArray(value) => 5 + value.len(),
+            AMQPValue::FieldArray(values) => 5 + values.as_slice().iter().map(of).sum::<usize>(),
+            AMQPValue::FieldTable(table) => 5 + weight(table),
+            _ => 9,
+        }
+    }
+    let entries = table.inner().iter();
+    entries
+        .map(|(name, value)| 1 + name.as_str().len() + of(value))
+        .sum()
 }
 
 fn failures(headers: &FieldTable) -> Vec<Failure> {
@@ -357,6 +388,18 @@ mod tests {
         let headers = passed_on.headers().clone().unwrap();
         let names = headers.inner().keys().map(ShortString::as_str);
         assert_eq!(names.collect::<Vec<_>>(), ["fanfare-topic", "tenant"]);
+    }
+
+    #[test]
+    fn headers_that_fit_into_no_frame_are_left_behind() {
+        let mut headers = FieldTable::default();
+        headers.insert("novel".into(), text(&"x".repeat(120_000)));
+        let foreign = BasicProperties::default().with_headers(headers);
+        let mut read = Message::read("q", &foreign, Vec::new());
+        read.record.key = "k".repeat(KEY_BYTES);
+        read.failures = (0..100).map(|n| failure(n, &"x".repeat(1_000))).collect();
+        let bytes = weight(&read.dead("q").headers().clone().unwrap());
+        assert!(bytes < 120_000, "{bytes}");
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fanfare::{BoxFuture, BrokerError, BrokerErrorKind};
-use lapin::options::{BasicAckOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, BasicQosOptions};
+use lapin::types::ShortString;
 use lapin::{Acker, Channel};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::connection::{Link, declare_retry, exists};
-use super::error::{answer, short, unavailable};
+use super::error::{ANSWER_WITHIN, answer, short, unavailable};
 use super::message::Message;
 use super::publisher::{Publication, Publisher};
 use super::topology::{Queue, Topology};
@@ -33,6 +34,7 @@ pub(super) struct Group {
     pub(super) queue: Queue,
     pub(super) link: Link,
     pub(super) publisher: Publisher,
+    pub(super) closing: Closing,
     /// The queues for retries that are there: by the pause in ms, which of the spare ones.
     pub(super) retries: Mutex<HashMap<u64, u32>>,
 }
@@ -52,13 +54,36 @@ enum Told {
     Again,
 }
 
-/// Tells the server verdicts until nobody has any left, or `closed` says that the source is gone. Then
-/// closes the channel, by which everything else goes back.
+/// How many sources are gone whose channels are not closed yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Closing(Arc<watch::Sender<usize>>);
+
+impl Closing {
+    pub(super) fn begin(&self) {
+        self.0.send_modify(|closing| *closing += 1);
+    }
+
+    fn end(&self) {
+        self.0.send_modify(|closing| *closing -= 1);
+    }
+
+    /// Waits for all of them, for a bounded time.
+    pub(super) async fn ended(&self) {
+        let mut closing = self.0.subscribe();
+        let ended = closing.wait_for(|closing| *closing == 0);
+        let _ = timeout(ANSWER_WITHIN, ended).await;
+    }
+}
+
+/// Tells the server verdicts until `closed` says that the source is gone. Then closes the channel, by
+/// which everything else goes back.
 pub(super) async fn settle_all(
     channel: Channel,
+    consumer: ShortString,
     mut verdicts: mpsc::Receiver<Verdict>,
     prefetch: u16,
     mut closed: watch::Receiver<()>,
+    closing: Closing,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -94,8 +119,23 @@ pub(super) async fn settle_all(
             let _ = answer.send(if known { Ok(()) } else { Err(lost()) });
         }
     }
-    let closing = channel.close(200, "OK".into());
-    let _ = answer("close a channel", closing).await;
+    let _ = close(&channel, consumer, prefetch).await;
+    closing.end();
+}
+
+/// Closes a channel once its queue has heard every ack.
+///
+/// A channel keeps acks for itself while its quorum queue is behind with 32 of them, and what it keeps
+/// ends with it. A consumer is cancelled by the queue, after all that was sent to it; by then the
+/// channel sends what it has kept.
+async fn close(channel: &Channel, consumer: ShortString, prefetch: u16) -> Result<(), BrokerError> {
+    let cancelling = channel.basic_cancel(consumer, BasicCancelOptions::default());
+    answer("end the reading of a queue", cancelling).await?;
+    for _ in 0..2 {
+        let asked = channel.basic_qos(prefetch, BasicQosOptions::default());
+        answer("settle records", asked).await?;
+    }
+    answer("close a channel", channel.close(200, "OK".into())).await
 }
 
 fn again() -> BasicNackOptions {

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::connection::declare_group;
 use super::error::{answer, failed, short, unavailable};
 use super::message::Message;
-use super::settle::{Group, Unsettled, Verdict, settle_all};
+use super::settle::{Closing, Group, Unsettled, Verdict, settle_all};
 use crate::services::engine::{Delivery, Source};
 
 /// How long a source waits for the connection before it says that there is none.
@@ -34,6 +34,7 @@ struct Session {
     verdicts: mpsc::Sender<Verdict>,
     /// Dropped, the channel is closed once what was settled is known to the server.
     _open: watch::Sender<()>,
+    closing: Closing,
 }
 
 impl QueueSource {
@@ -121,12 +122,27 @@ impl Session {
         let consumer = answer(&format!("read queue {name}"), consuming).await?;
         let (verdicts, receiver) = mpsc::channel(usize::from(prefetch) + 1);
         let (open, closed) = watch::channel(());
-        tokio::spawn(settle_all(channel, receiver, prefetch, closed));
+        let (tag, closing) = (consumer.tag(), group.closing.clone());
+        tokio::spawn(settle_all(
+            channel,
+            tag,
+            receiver,
+            prefetch,
+            closed,
+            closing.clone(),
+        ));
         Ok(Self {
             consumer,
             verdicts,
             _open: open,
+            closing,
         })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.closing.begin();
     }
 }
 

@@ -42,7 +42,9 @@ pub enum Durability {
     /// Classic queues: on the disk of one server.
     #[default]
     Classic,
-    /// Quorum queues: on the disks of most servers of a cluster.
+    /// Quorum queues: on the disks of most servers of a cluster. Where such a queue is slow to write,
+    /// the server notes up to a few hundred acks late: a consumer that is killed, not stopped, may see
+    /// those records again.
     Quorum,
 }
 
