@@ -135,7 +135,6 @@ pub(super) fn from_millis(millis: u64) -> SystemTime {
 }
 
 /// How long it is until a time, nothing if it is over.
-#[cfg(feature = "nats")]
 pub(super) fn until(due: SystemTime) -> Duration {
     due.duration_since(SystemTime::now()).unwrap_or_default()
 }

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use fanfare::broker::BrokerError;
 use tokio::sync::{Notify, oneshot};
 
 use super::ledger::Ledger;
 use super::record::Read;
-use crate::services::headers::unavailable;
+use crate::services::headers::{unavailable, until};
 
 /// A topic and a partition.
 pub(super) type Place = (Arc<str>, i32);
@@ -44,7 +44,7 @@ struct State {
     /// Due and not handed out, by arrival.
     ready: BTreeMap<u64, Fetched>,
     /// Not due, by time and arrival.
-    waiting: BTreeMap<(SystemTime, u64), Fetched>,
+    waiting: BTreeMap<(Instant, u64), Fetched>,
     partitions: HashMap<Place, Partition>,
     arrivals: u64,
     in_hand: usize,
@@ -276,9 +276,10 @@ impl Hands {
             partition.changed = true;
             return;
         }
-        let due = read
-            .due
-            .filter(|due| role == Role::Retries && *due > SystemTime::now());
+        // From here on by the clock that nobody sets.
+        let wait = read.due.map(until).filter(|wait| !wait.is_zero());
+        let due = wait.and_then(|wait| Instant::now().checked_add(wait));
+        let due = due.filter(|_| role == Role::Retries);
         if role == Role::Records {
             // Only what we wrote for the group has a history.
             read.failures.clear();
@@ -302,19 +303,17 @@ impl Hands {
 
     /// Makes ready what is due, and says how long it is until the next.
     pub(super) fn wait(&self) -> Option<Duration> {
-        let now = SystemTime::now();
+        let now = Instant::now();
         let mut state = self.lock();
         let mut any = false;
         while let Some(first) = state.waiting.first_entry() {
             let due = first.key().0;
-            if let Ok(left) = due.duration_since(now)
-                && !left.is_zero()
-            {
+            if due > now {
                 drop(state);
                 if any {
                     self.ready.notify_one();
                 }
-                return Some(left);
+                return Some(due - now);
             }
             let mut fetched = first.remove();
             if let Some(partition) = state.partition(&fetched) {
