@@ -87,6 +87,16 @@ async fn settled_in_any_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_nearly_as_long_as_may_be() {
+    rules::nearly_too_long(&engine().await, "kafka.long", 1_000_000 - 500).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_wait_than_are_held() {
+    rules::many_wait(&engine().await, "kafka.many").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_topics_of_aiw3() {
     let url = Server::shared().await.url();
     let engine = Kafka::connect_with(&url, aiw3::topics()).await.unwrap();

@@ -75,6 +75,60 @@ async fn one_event_goes_to_several_topics() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_nearly_as_long_as_may_be() {
+    rules::nearly_too_long(&engine().await, "nats.long", (1 << 20) - 500).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_wait_than_are_held() {
+    rules::many_wait(&engine().await, "nats.many").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_may_take_longer_than_the_server_waits() {
+    let config = Config {
+        ack_wait: Duration::from_secs(1),
+        ..Config::default()
+    };
+    let url = Server::shared().await.url();
+    let engine = Nats::connect_with(&url, config).await.unwrap();
+    let subscription = group("nats.slow", "g", 5);
+    let mut source = engine.open(&subscription).await.unwrap();
+    engine
+        .publish(record("nats.slow", "k", "one"))
+        .await
+        .unwrap();
+    let one = next(&mut *source).await;
+    let mut other = engine.open(&subscription).await.unwrap();
+    nothing(&mut *other, Duration::from_secs(4)).await;
+    one.settle.done().await.unwrap();
+    nothing(&mut *other, Duration::from_secs(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_somebody_deletes_comes_back() {
+    let engine = engine().await;
+    let mut source = engine.open(&group("nats.deleted", "g", 5)).await.unwrap();
+    engine
+        .publish(record("nats.deleted", "k", "one"))
+        .await
+        .unwrap();
+    next(&mut *source).await.settle.done().await.unwrap();
+    let client = Box::pin(async_nats::connect(Server::shared().await.url()));
+    let context = jetstream::new(client.await.unwrap());
+    let stream = context.get_stream("FANFARE_SERVICES").await.unwrap();
+    stream.delete_consumer("g==nats=2Edeleted").await.unwrap();
+    engine
+        .publish(record("nats.deleted", "k", "two"))
+        .await
+        .unwrap();
+    let two = next(&mut *source).await;
+    assert_eq!(two.record.id, "two");
+    two.settle.done().await.unwrap();
+    nothing(&mut *source, Duration::from_millis(500)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_published_twice_is_one() {
     let engine = engine().await;
     let record = record("nats.twice", "k", "same");

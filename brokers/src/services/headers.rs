@@ -54,7 +54,7 @@ pub(super) fn failures_to_text(failures: &[Failure]) -> String {
         .iter()
         .map(|failure| Entry {
             at: to_millis(failure.at),
-            reason: Cow::Borrowed(cut(&failure.reason)),
+            reason: Cow::Borrowed(cut(&failure.reason, REASON_BYTES)),
         })
         .collect();
     let last = entries.len().saturating_sub(1);
@@ -71,6 +71,23 @@ pub(super) fn failures_to_text(failures: &[Failure]) -> String {
         }
         blank = until;
     }
+}
+
+/// The failures with less and less said about them, for a server that refuses a message as too long: all
+/// of it; how many and the last reason in brief; how many. A record that cannot be put away with its
+/// history would come again for ever.
+pub(super) fn in_brief(failures: Vec<Failure>) -> [Vec<Failure>; 3] {
+    const BRIEF: usize = 100;
+    let blank = |failure: &Failure| Failure {
+        at: failure.at,
+        reason: String::new(),
+    };
+    let counted: Vec<Failure> = failures.iter().map(blank).collect();
+    let mut brief = counted.clone();
+    if let (Some(brief), Some(last)) = (brief.last_mut(), failures.last()) {
+        brief.reason = cut(&last.reason, BRIEF).to_owned();
+    }
+    [failures, brief, counted]
 }
 
 /// The failures that a text holds; none where it is no such text.
@@ -96,7 +113,7 @@ pub(super) fn and(failures: &[Failure], failure: Failure) -> Vec<Failure> {
 /// A reason in one line of printable text, at most 1,000 bytes.
 pub(super) fn reason_line(reason: &str) -> String {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
-    cut(reason)
+    cut(reason, REASON_BYTES)
         .chars()
         .map(printable)
         .collect::<String>()
@@ -118,9 +135,13 @@ pub(super) fn from_millis(millis: u64) -> SystemTime {
 }
 
 /// How long it is until a time, nothing if it is over.
-#[cfg(feature = "nats")]
 pub(super) fn until(due: SystemTime) -> Duration {
     due.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+pub(super) fn is_refused<T>(outcome: &Result<T, BrokerError>) -> bool {
+    let error = outcome.as_ref().err();
+    error.is_some_and(|error| error.kind() == BrokerErrorKind::Rejected)
 }
 
 pub(super) fn refused(sentence: impl Into<String>) -> BrokerError {
@@ -131,10 +152,81 @@ pub(super) fn unavailable(sentence: impl Into<String>) -> BrokerError {
     BrokerError::new(BrokerErrorKind::Unavailable, sentence.into())
 }
 
-fn cut(reason: &str) -> &str {
-    let mut end = reason.len().min(REASON_BYTES);
+fn cut(reason: &str, most: usize) -> &str {
+    let mut end = reason.len().min(most);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
     &reason[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn failure(at: u64, reason: impl Into<String>) -> Failure {
+        Failure {
+            at: from_millis(at),
+            reason: reason.into(),
+        }
+    }
+
+    #[test]
+    fn a_long_history_keeps_its_number_its_first_and_its_last() {
+        let many: Vec<Failure> = (0..200).map(|n| failure(n, "x".repeat(2_000))).collect();
+        let text = failures_to_text(&many);
+        assert!(text.len() <= FAILURES_BYTES, "{}", text.len());
+        let read = failures_from_text(&text);
+        assert_eq!(read.len(), 200);
+        assert!(read.iter().zip(&many).all(|(read, one)| read.at == one.at));
+        let lengths: Vec<usize> = read.iter().map(|failure| failure.reason.len()).collect();
+        assert_eq!((lengths[0], lengths[1], lengths[199]), (1_000, 0, 1_000));
+    }
+
+    #[test]
+    fn what_is_no_history_is_none() {
+        for text in [
+            "",
+            "null",
+            "[1]",
+            r#"[{"at":-1,"reason":""}]"#,
+            r#"[{"at":1}]"#,
+        ] {
+            assert_eq!(failures_from_text(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_brief_history_says_how_many_and_the_last() {
+        let long = "é".repeat(300);
+        let [all, brief, counted] = in_brief(vec![failure(1, "first"), failure(2, &*long)]);
+        assert_eq!(all[1].reason, long);
+        assert_eq!((&*brief[0].reason, &*brief[1].reason), ("", &long[..100]));
+        assert!(counted.iter().all(|failure| failure.reason.is_empty()));
+        assert_eq!(counted.len(), 2);
+    }
+
+    #[test]
+    fn ids_are_checked() {
+        let record = |id: &str| Record {
+            topic: "t".to_owned(),
+            key: String::new(),
+            id: id.to_owned(),
+            payload: bytes::Bytes::new(),
+        };
+        assert!(check(&record("1")).is_ok() && check(&record(&"x".repeat(128))).is_ok());
+        assert!(check(&record("")).is_err() && check(&record(&"x".repeat(129))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn histories_come_back(reasons in proptest::collection::vec("\\PC{0,40}|[\r\n\"\\\\é]{0,9}", 0..12)) {
+            let failures: Vec<Failure> = reasons.iter().zip(1_700_000_000_000..).map(|(reason, at)| failure(at, reason)).collect();
+            let text = failures_to_text(&failures);
+            prop_assert!(!text.contains(['\r', '\n']));
+            prop_assert_eq!(failures_from_text(&text), failures);
+        }
+    }
 }

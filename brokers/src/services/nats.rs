@@ -16,6 +16,7 @@
 
 mod connection;
 mod dead_letters;
+mod hands;
 mod history;
 mod pump;
 mod record;

@@ -11,7 +11,7 @@ use super::engine::Engine;
 /// | URL | engine | feature |
 /// |---|---|---|
 /// | `amqp://user:password@host:5672/%2f` | RabbitMQ | `rabbitmq` |
-/// | `nats://host:4222`, `nats+jetstream://host:4222` | NATS JetStream | `nats` |
+/// | `nats://host:4222`, `nats+jetstream://host:4222`, `tls://…` | NATS JetStream | `nats` |
 /// | `kafka://host:9092` | Kafka | `kafka` |
 ///
 /// RabbitMQ's exchanges and queues are those of the gamification document
@@ -28,7 +28,15 @@ pub async fn engine_from_url(url: &str) -> Result<Arc<dyn Engine>, BrokerError> 
         Some("amqp" | "amqps") => rabbitmq(url).await,
         #[cfg(not(feature = "rabbitmq"))]
         Some("amqp" | "amqps") => Err(left_out("rabbitmq")),
-        Some("nats" | "nats+jetstream") => Err(left_out("nats")),
+        #[cfg(feature = "nats")]
+        Some("nats" | "nats+jetstream" | "tls") => {
+            Ok(Arc::new(super::nats::Nats::connect(url).await?))
+        }
+        #[cfg(not(feature = "nats"))]
+        Some("nats" | "nats+jetstream" | "tls") => Err(left_out("nats")),
+        #[cfg(feature = "kafka")]
+        Some("kafka") => Ok(Arc::new(super::kafka::Kafka::connect(url).await?)),
+        #[cfg(not(feature = "kafka"))]
         Some("kafka") => Err(left_out("kafka")),
         Some(_) | None => Err(refused(
             "a broker's URL begins with amqp://, nats://, nats+jetstream:// or kafka://",

@@ -201,3 +201,59 @@ pub(crate) async fn one_id_in_two_topics(engine: &dyn Engine, topics: [&str; 2])
         delivery.settle.done().await.unwrap();
     }
 }
+
+/// A record that is nearly as long as one may be can be put off and given up, whatever its history.
+pub(crate) async fn nearly_too_long(engine: &dyn Engine, topic: &str, payload: usize) {
+    let subscription = group(topic, "g", 5);
+    let mut source = engine.open(&subscription).await.unwrap();
+    let mut long = record(topic, "k", "long");
+    long.payload = vec![b'x'; payload].into();
+    engine.publish(long.clone()).await.unwrap();
+    let mut delivery = next(&mut *source).await;
+    let why = failure(&"x".repeat(1_000));
+    for attempt in 0..3 {
+        assert_eq!(delivery.failures.len(), attempt);
+        let retried = delivery.settle.retry(Duration::ZERO, why.clone()).await;
+        retried.unwrap();
+        delivery = next(&mut *source).await;
+    }
+    delivery.settle.give_up(why).await.unwrap();
+    let mut letters = engine.dead_letters(&subscription).await.unwrap();
+    let dead = letters.list(5).await.unwrap();
+    assert_eq!((dead.len(), dead[0].failures.len()), (1, 4));
+    assert_eq!(dead[0].record, long);
+}
+
+/// More wait for a retry than a source holds; all come, with their history, and no sooner than due.
+pub(crate) async fn many_wait(engine: &dyn Engine, topic: &str) {
+    const MANY: usize = 1_500;
+    let mut source = engine.open(&group(topic, "g", 500)).await.unwrap();
+    let published = (0..MANY).map(|n| engine.publish(record(topic, "", n.to_string())));
+    for published in published.collect::<Vec<_>>() {
+        published.await.unwrap();
+    }
+    let begun = Instant::now();
+    let mut settling = tokio::task::JoinSet::new();
+    for _ in 0..MANY {
+        let delivery = next(&mut *source).await;
+        let failed = failure("not yet");
+        settling.spawn(delivery.settle.retry(Duration::from_secs(6), failed));
+    }
+    while let Some(settled) = settling.join_next().await {
+        settled.unwrap().unwrap();
+    }
+    println!("{MANY} put off in {:?}", begun.elapsed());
+    let mut seen = BTreeSet::new();
+    while seen.len() < MANY {
+        let delivery = next(&mut *source).await;
+        assert!(begun.elapsed() >= Duration::from_millis(5_900));
+        assert_eq!(delivery.failures.len(), 1);
+        assert!(seen.insert(delivery.record.id.clone()), "twice");
+        settling.spawn(delivery.settle.done());
+    }
+    while let Some(settled) = settling.join_next().await {
+        settled.unwrap().unwrap();
+    }
+    println!("{MANY} done after {:?}", begun.elapsed());
+    nothing(&mut *source, Duration::from_millis(500)).await;
+}

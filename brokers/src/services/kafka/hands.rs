@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use fanfare::broker::BrokerError;
 use tokio::sync::{Notify, oneshot};
 
 use super::ledger::Ledger;
 use super::record::Read;
-use crate::services::headers::unavailable;
+use crate::services::headers::{unavailable, until};
 
 /// A topic and a partition.
 pub(super) type Place = (Arc<str>, i32);
@@ -35,7 +35,8 @@ pub(super) struct Hands {
     state: Mutex<State>,
     /// Something is there for the source.
     pub(super) ready: Notify,
-    wakes: [Wake; 2],
+    reading: [Wake; 2],
+    committing: [Wake; 2],
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +44,7 @@ struct State {
     /// Due and not handed out, by arrival.
     ready: BTreeMap<u64, Fetched>,
     /// Not due, by time and arrival.
-    waiting: BTreeMap<(SystemTime, u64), Fetched>,
+    waiting: BTreeMap<(Instant, u64), Fetched>,
     partitions: HashMap<Place, Partition>,
     arrivals: u64,
     in_hand: usize,
@@ -120,7 +121,8 @@ impl Hands {
             prefetch: usize::from(prefetch),
             state: Mutex::default(),
             ready: Notify::new(),
-            wakes: Default::default(),
+            reading: Default::default(),
+            committing: Default::default(),
         }
     }
 
@@ -158,7 +160,7 @@ impl Hands {
         partition.told.push(told);
         let role = partition.role;
         drop(state);
-        self.wake(role).call();
+        self.committing(role).call();
         self.ready.notify_one();
         Ok(known)
     }
@@ -206,7 +208,7 @@ impl Hands {
     }
 
     fn call(&self) {
-        for wake in &self.wakes {
+        for wake in self.reading.iter().chain(&self.committing) {
             wake.call();
         }
     }
@@ -218,8 +220,14 @@ impl Hands {
 
 /// For the readers.
 impl Hands {
-    pub(super) fn wake(&self, role: Role) -> &Wake {
-        &self.wakes[role as usize]
+    /// Wakes who reads.
+    pub(super) fn reading(&self, role: Role) -> &Wake {
+        &self.reading[role as usize]
+    }
+
+    /// Wakes who commits.
+    pub(super) fn committing(&self, role: Role) -> &Wake {
+        &self.committing[role as usize]
     }
 
     pub(super) fn closed(&self) -> bool {
@@ -264,13 +272,14 @@ impl Hands {
             return;
         };
         if !partition.ledger.fetch(offset) {
-            // Settled before, or in hand: the offset can go on all the same.
+            // Settled before, or in hand. The next commit passes over it.
             partition.changed = true;
             return;
         }
-        let due = read
-            .due
-            .filter(|due| role == Role::Retries && *due > SystemTime::now());
+        // From here on by the clock that nobody sets.
+        let wait = read.due.map(until).filter(|wait| !wait.is_zero());
+        let due = wait.and_then(|wait| Instant::now().checked_add(wait));
+        let due = due.filter(|_| role == Role::Retries);
         if role == Role::Records {
             // Only what we wrote for the group has a history.
             read.failures.clear();
@@ -294,19 +303,17 @@ impl Hands {
 
     /// Makes ready what is due, and says how long it is until the next.
     pub(super) fn wait(&self) -> Option<Duration> {
-        let now = SystemTime::now();
+        let now = Instant::now();
         let mut state = self.lock();
         let mut any = false;
         while let Some(first) = state.waiting.first_entry() {
             let due = first.key().0;
-            if let Ok(left) = due.duration_since(now)
-                && !left.is_zero()
-            {
+            if due > now {
                 drop(state);
                 if any {
                     self.ready.notify_one();
                 }
-                return Some(left);
+                return Some(due - now);
             }
             let mut fetched = first.remove();
             if let Some(partition) = state.partition(&fetched) {

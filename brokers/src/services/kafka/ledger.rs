@@ -48,10 +48,12 @@ impl Ledger {
 
     /// Takes note of a record; false where it is settled already, or in hand.
     pub(super) fn fetch(&mut self, offset: i64) -> bool {
-        self.position = Some(
-            self.position
-                .map_or(offset + 1, |last| last.max(offset + 1)),
-        );
+        // A topic that was deleted and created again counts from 0 again; what was settled of the old
+        // one says nothing about the new.
+        if self.position.is_some_and(|position| offset < position) {
+            self.ahead.clear();
+        }
+        self.position = Some(offset + 1);
         !self.ahead.contains(&offset) && self.unsettled.insert(offset)
     }
 
@@ -156,6 +158,16 @@ mod tests {
         assert!(text.len() <= METADATA_BYTES && text.len() > METADATA_BYTES - 10);
         let mut restored = Ledger::restore(ledger.offset(), &text);
         assert!(restored.fetch(0) && !restored.fetch(1) && restored.fetch(9_999));
+    }
+
+    #[test]
+    fn a_topic_that_was_created_anew_is_read_anew() {
+        let mut ledger = Ledger::restore(Some(10), "fanfare 1-5");
+        for offset in 0..20 {
+            assert!(ledger.fetch(offset), "{offset}");
+            ledger.settle(offset);
+        }
+        assert_eq!(ledger.offset(), Some(20));
     }
 
     proptest! {

@@ -1,7 +1,8 @@
 //! A consumer of Kafka's, on a thread of its own.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fanfare::broker::{BrokerError, BrokerErrorKind};
 use rdkafka::config::FromClientConfigAndContext as _;
@@ -17,20 +18,14 @@ use super::record::read;
 /// The library's own timers need a look this often.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// A commit that was not answered in this time is tried again.
-const COMMIT: Duration = Duration::from_secs(5);
-
 /// Between a commit that failed and the next.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Reader {
-    consumer: BaseConsumer<Group>,
+    consumer: Arc<BaseConsumer<Group>>,
     hands: Arc<Hands>,
     role: Role,
     topic: Arc<str>,
-    /// Commits that are on their way, since when.
-    committing: Option<(Vec<Commit>, Instant)>,
-    not_before: Instant,
 }
 
 impl Reader {
@@ -62,55 +57,54 @@ impl Reader {
         let context = Group {
             hands: Arc::clone(&hands),
             role,
-            committed: Mutex::default(),
+            commit: Mutex::default(),
+            called: AtomicBool::new(false),
         };
         let failed = |error| BrokerError::new(BrokerErrorKind::Unavailable, error);
         let mut consumer =
             BaseConsumer::from_config_and_context(&config, context).map_err(failed)?;
         let wake = Arc::clone(&hands);
-        consumer.set_nonempty_callback(move || wake.wake(role).call());
+        consumer.set_nonempty_callback(move || wake.reading(role).call());
         consumer.subscribe(topics).map_err(failed)?;
+        let consumer = Arc::new(consumer);
+        let committer = Committer {
+            consumer: Arc::clone(&consumer),
+            hands: Arc::clone(&hands),
+            role,
+        };
         let reader = Self {
             consumer,
             hands,
             role,
             topic: topic.into(),
-            committing: None,
-            not_before: Instant::now(),
         };
-        let thread = std::thread::Builder::new().name("fanfare-kafka".to_owned());
-        let spawned = thread.spawn(move || reader.run());
-        spawned.map_err(|error| BrokerError::new(BrokerErrorKind::Unavailable, error))?;
-        Ok(())
+        spawn("fanfare-kafka-commit", move || committer.run())?;
+        spawn("fanfare-kafka-read", move || reader.run())
     }
 
-    fn run(mut self) {
+    fn run(self) {
         while !self.hands.closed() {
             self.fetch();
-            self.commit();
-            let mut most = IDLE;
-            if self.role == Role::Retries
-                && let Some(left) = self.hands.wait()
-            {
-                most = most.min(left);
-            }
-            let left = self.not_before.saturating_duration_since(Instant::now());
-            if !left.is_zero() {
-                most = most.min(left);
-            }
-            self.hands.wake(self.role).wait(most);
+            let due = match self.role {
+                Role::Records => None,
+                Role::Retries => self.hands.wait(),
+            };
+            let most = due.map_or(IDLE, |due| due.min(IDLE));
+            self.hands.reading(self.role).wait(most);
         }
-        // The group gives its partitions to others when this is dropped; `Group` commits before that.
-        if let Some((commits, _)) = self.committing.take() {
-            self.hands.commit_again(commits);
-        }
+        // Who drops the consumer last leaves the group; `Group` commits before that.
     }
 
     /// Takes all that the library has fetched, as far as there is room.
     fn fetch(&self) {
         loop {
             self.steer();
+            let context = self.consumer.context();
+            context.called.store(false, Ordering::Relaxed);
             match self.consumer.poll(Duration::ZERO) {
+                // The library says nothing too where it said something to `Group`, and calls no more
+                // until its queue was empty.
+                None if context.called.load(Ordering::Relaxed) => {}
                 None => return,
                 Some(Ok(message)) => {
                     let place = (Arc::from(message.topic()), message.partition());
@@ -146,49 +140,6 @@ impl Reader {
         }
     }
 
-    /// One commit at a time; what is settled while it is on its way goes with the next.
-    fn commit(&mut self) {
-        let context = self.consumer.context();
-        let answers = std::mem::take(&mut *context.answers());
-        if let Some((commits, since)) = self.committing.take() {
-            let ours = answers.into_iter().find(|answer| answer.is_of(&commits));
-            match ours {
-                Some(Answer { error: None, .. }) => {
-                    for told in commits.into_iter().flat_map(|commit| commit.told) {
-                        let _ = told.send(Ok(()));
-                    }
-                }
-                Some(Answer {
-                    error: Some(error), ..
-                }) => {
-                    tracing::debug!(%error, "kafka: a commit failed");
-                    self.hands.commit_again(commits);
-                    self.not_before = Instant::now() + PAUSE;
-                }
-                None if since.elapsed() > COMMIT => self.hands.commit_again(commits),
-                None => {
-                    self.committing = Some((commits, since));
-                    return;
-                }
-            }
-        }
-        if Instant::now() < self.not_before {
-            return;
-        }
-        let commits = self.hands.commits(self.role, None);
-        if commits.is_empty() {
-            return;
-        }
-        match self.consumer.commit(&list(&commits), CommitMode::Async) {
-            Ok(()) => self.committing = Some((commits, Instant::now())),
-            Err(error) => {
-                tracing::debug!(%error, "kafka: a commit failed");
-                self.hands.commit_again(commits);
-                self.not_before = Instant::now() + PAUSE;
-            }
-        }
-    }
-
     fn note(&self, error: KafkaError) {
         tracing::debug!(%error, "kafka consumer");
         // One connection of several; the library sees to it.
@@ -204,24 +155,61 @@ impl Reader {
     }
 }
 
+/// Commits what is settled, one commit after the other; what is settled meanwhile goes with the next.
+/// On a thread of its own, because only a commit that is waited for says what became of it.
+struct Committer {
+    consumer: Arc<BaseConsumer<Group>>,
+    hands: Arc<Hands>,
+    role: Role,
+}
+
+impl Committer {
+    fn run(self) {
+        while !self.hands.closed() {
+            let wait = match self.commit() {
+                Ok(()) => IDLE,
+                Err(error) => {
+                    // The group finds itself anew, or the cluster is away.
+                    tracing::debug!(%error, "kafka: a commit failed");
+                    PAUSE
+                }
+            };
+            self.hands.committing(self.role).wait(wait);
+        }
+    }
+
+    fn commit(&self) -> KafkaResult<()> {
+        let _one = self.consumer.context().commit();
+        let commits = self.hands.commits(self.role, None);
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let committed = self.consumer.commit(&list(&commits), CommitMode::Sync);
+        if committed.is_ok() {
+            for told in commits.into_iter().flat_map(|commit| commit.told) {
+                let _ = told.send(Ok(()));
+            }
+        } else {
+            self.hands.commit_again(commits);
+        }
+        committed
+    }
+}
+
 /// What the library says about the group, on the reader's thread.
 struct Group {
     hands: Arc<Hands>,
     role: Role,
-    committed: Mutex<Vec<Answer>>,
-}
-
-/// What became of a commit.
-struct Answer {
-    offsets: Vec<(String, i32, Offset)>,
-    error: Option<KafkaError>,
+    /// Held from looking at what is settled until it is committed: an older commit must not arrive
+    /// after a newer one.
+    commit: Mutex<()>,
+    /// Something was said since it was last asked.
+    called: AtomicBool,
 }
 
 impl Group {
-    fn answers(&self) -> std::sync::MutexGuard<'_, Vec<Answer>> {
-        self.committed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn commit(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.commit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of what was committed before, with what was settled behind it.
@@ -249,6 +237,7 @@ impl Group {
             .iter()
             .map(|element| (Arc::from(element.topic()), element.partition()))
             .collect();
+        let _one = self.commit();
         let commits: Vec<Commit> = places
             .iter()
             .flat_map(|place| self.hands.commits(self.role, Some(place)))
@@ -277,42 +266,12 @@ impl ClientContext for Group {
 
 impl ConsumerContext for Group {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        self.called.store(true, Ordering::Relaxed);
         match rebalance {
             Rebalance::Assign(places) => self.assign(consumer, places),
             Rebalance::Revoke(places) => self.revoke(consumer, places),
             Rebalance::Error(error) => tracing::warn!(%error, "kafka: rebalance"),
         }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let elements = offsets.elements();
-        let refused = elements.iter().find_map(|element| element.error().err());
-        let offsets = elements.iter().map(|element| {
-            (
-                element.topic().to_owned(),
-                element.partition(),
-                element.offset(),
-            )
-        });
-        self.answers().push(Answer {
-            offsets: offsets.collect(),
-            error: result.err().or(refused),
-        });
-        self.hands.wake(self.role).call();
-    }
-}
-
-impl Answer {
-    fn is_of(&self, commits: &[Commit]) -> bool {
-        self.offsets.len() == commits.len()
-            && commits.iter().all(|commit| {
-                let (topic, partition) = &commit.place;
-                self.offsets.iter().any(|(name, number, offset)| {
-                    **name == **topic
-                        && number == partition
-                        && *offset == Offset::Offset(commit.offset)
-                })
-            })
     }
 }
 
@@ -326,4 +285,11 @@ fn list(commits: &[Commit]) -> TopicPartitionList {
         element.set_metadata(&*commit.metadata);
     }
     list
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), BrokerError> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let spawned = thread.spawn(work);
+    spawned.map_err(|error| BrokerError::new(BrokerErrorKind::Unavailable, error))?;
+    Ok(())
 }

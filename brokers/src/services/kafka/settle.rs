@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use super::client::Client;
 use super::hands::{Fetched, Hands, gone};
 use super::names::Names;
-use super::record::Letter;
-use crate::services::headers::{and, unavailable};
-use crate::services::{Failure, Settle};
+use super::record::{Letter, Read};
+use crate::services::headers::{and, in_brief, is_refused, unavailable};
+use crate::services::{Failure, Record, Settle};
 
 /// How long a commit may take. The group may be finding itself anew meanwhile.
 const COMMIT: Duration = Duration::from_secs(15);
@@ -54,11 +54,25 @@ impl KafkaSettle {
         }
     }
 
-    /// Writes a copy, and settles the original.
-    async fn replace(&mut self, copy: impl FnOnce(&Fetched) -> Letter) -> Result<(), BrokerError> {
+    /// Writes a copy with one more failure, and settles the original.
+    async fn replace(
+        &mut self,
+        failure: Failure,
+        copy: impl Fn(&Record, &[Failure]) -> Letter,
+    ) -> Result<(), BrokerError> {
         let fetched = self.fetched.as_ref().ok_or_else(gone)?;
         self.hands.check(fetched)?;
-        self.client.write(&copy(fetched)).await?;
+        let Read {
+            record, failures, ..
+        } = &fetched.read;
+        let mut written = Ok(());
+        for failures in in_brief(and(failures, failure)) {
+            written = self.client.write(&copy(record, &failures)).await;
+            if !is_refused(&written) {
+                break;
+            }
+        }
+        written?;
         self.settle().await
     }
 }
@@ -77,9 +91,8 @@ impl Settle for KafkaSettle {
             let now = SystemTime::now();
             let due = now.checked_add(after).unwrap_or(now);
             let names = Arc::clone(&self.names);
-            self.replace(|fetched| {
-                let failures = and(&fetched.read.failures, failure);
-                Letter::new(names.retry(after), &fetched.read.record).due(due, &failures)
+            self.replace(failure, |record, failures| {
+                Letter::new(names.retry(after), record).due(due, failures)
             })
             .await
         })
@@ -91,9 +104,8 @@ impl Settle for KafkaSettle {
     ) -> BoxFuture<'static, Result<(), BrokerError>> {
         Box::pin(async move {
             let names = Arc::clone(&self.names);
-            self.replace(|fetched| {
-                let failures = and(&fetched.read.failures, failure);
-                Letter::new(&names.dead, &fetched.read.record).dead(&failures)
+            self.replace(failure, |record, failures| {
+                Letter::new(&names.dead, record).dead(failures)
             })
             .await
         })

@@ -1,7 +1,6 @@
 //! Fetching deliveries, as many as there are places for, and keeping them alive until they are settled.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
@@ -10,10 +9,10 @@ use async_nats::jetstream::consumer::pull::BatchConfig;
 use async_nats::{Message, StatusCode, Subject, Subscriber};
 use fanfare::broker::BrokerError;
 use futures_util::StreamExt as _;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connection::{Connection, PATIENCE};
+use super::hands::{Hands, Words};
 use super::history::History;
 use super::source::consumer;
 use super::subject::Subjects;
@@ -27,228 +26,6 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Before the server is asked again after it refused.
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// What a source fetched and has not settled.
-#[derive(Debug)]
-pub(super) struct Hands {
-    prefetch: usize,
-    state: Mutex<State>,
-    /// Something is there for [`next`](super::source::NatsSource).
-    pub(super) ready: Notify,
-    /// Something is there for the pump.
-    work: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Fetched and not handed out yet.
-    ready: VecDeque<Fetched>,
-    /// Fetched and not settled, handed out or not: number in the stream to where to acknowledge.
-    unsettled: HashMap<u64, Subject>,
-    /// To be refused at once, so that they come again.
-    give_back: Vec<Subject>,
-    /// To be refused for so long.
-    put_off: Vec<(Subject, Duration)>,
-    /// Records that something is known about.
-    known: HashSet<u64>,
-    finished: Finished,
-    /// Came again although they are finished.
-    acknowledge: Vec<Subject>,
-    trouble: Option<BrokerError>,
-    closed: bool,
-}
-
-impl State {
-    fn take(&mut self, fetched: u64) -> bool {
-        let there = self
-            .ready
-            .front()
-            .is_some_and(|front| front.sequence == fetched);
-        if there {
-            self.ready.pop_front();
-        }
-        there
-    }
-}
-
-/// A delivery as it came.
-#[derive(Clone, Debug)]
-pub(super) struct Fetched {
-    pub(super) sequence: u64,
-    /// It may have failures: it came before, or they are known.
-    pub(super) again: bool,
-    pub(super) message: Arc<Message>,
-    pub(super) reply: Subject,
-}
-
-impl Hands {
-    pub(super) fn new(prefetch: u16) -> Self {
-        Self {
-            prefetch: usize::from(prefetch.max(1)),
-            state: Mutex::default(),
-            ready: Notify::new(),
-            work: Notify::new(),
-        }
-    }
-
-    /// The oldest that is fetched; it stays.
-    pub(super) fn front(&self) -> Option<Fetched> {
-        self.lock().ready.front().cloned()
-    }
-
-    /// Takes what [`front`](Self::front) gave; false where it was given back meanwhile.
-    pub(super) fn take(&self, fetched: u64) -> bool {
-        self.lock().take(fetched)
-    }
-
-    /// The trouble since the last call.
-    pub(super) fn trouble(&self) -> Option<BrokerError> {
-        self.lock().trouble.take()
-    }
-
-    /// Where to acknowledge what is in hand, by its last delivery.
-    pub(super) fn reply(&self, sequence: u64) -> Option<Subject> {
-        self.lock().unsettled.get(&sequence).cloned()
-    }
-
-    /// How many are handed out and not settled.
-    pub(super) fn in_hand(&self) -> usize {
-        let state = self.lock();
-        state.unsettled.len() - state.ready.len()
-    }
-
-    /// A delivery is about to be refused. Gives the place to acknowledge it.
-    pub(super) fn leave(&self, sequence: u64) -> Option<Subject> {
-        let reply = self.lock().unsettled.remove(&sequence);
-        self.work.notify_one();
-        reply
-    }
-
-    /// Something is known about a record from now on.
-    pub(super) fn failed(&self, sequence: u64) {
-        self.lock().known.insert(sequence);
-    }
-
-    /// The oldest that is fetched is to come again later; it is not due.
-    pub(super) fn put_off(&self, sequence: u64, wait: Duration) {
-        let mut state = self.lock();
-        if state.take(sequence)
-            && let Some(reply) = state.unsettled.remove(&sequence)
-        {
-            state.put_off.push((reply, wait));
-        }
-        drop(state);
-        self.work.notify_one();
-    }
-
-    /// A delivery is settled: its place is free.
-    pub(super) fn settled(&self, sequence: u64) {
-        self.lock().unsettled.remove(&sequence);
-        self.work.notify_one();
-    }
-
-    /// A delivery is settled for good.
-    pub(super) fn finished(&self, reply: &str) {
-        let mut state = self.lock();
-        if let Some(numbers) = numbers(reply) {
-            state.unsettled.remove(&numbers.sequence);
-            state.finished.push((numbers.sequence, numbers.published));
-        }
-        drop(state);
-        self.work.notify_one();
-    }
-
-    /// A delivery is to come again, as soon as the server can be told.
-    pub(super) fn give_back(&self, sequence: u64, reply: &Subject) {
-        let mut state = self.lock();
-        let newest = state.unsettled.remove(&sequence);
-        state
-            .give_back
-            .push(newest.unwrap_or_else(|| reply.clone()));
-        drop(state);
-        self.work.notify_one();
-    }
-
-    /// Gives everything back and ends the pump.
-    pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.work.notify_one();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fetch(&self, message: Message) {
-        let Some(reply) = message.reply.clone() else {
-            return;
-        };
-        let Some(Numbers {
-            sequence,
-            published,
-            delivered,
-        }) = numbers(&reply)
-        else {
-            return;
-        };
-        let mut state = self.lock();
-        if state.finished.set.contains(&(sequence, published)) {
-            state.acknowledge.push(reply);
-            return;
-        }
-        // A server that was killed may not know any more that this is in hand already.
-        if state.unsettled.insert(sequence, reply.clone()).is_some() {
-            return;
-        }
-        let again = delivered > 1 || state.known.contains(&sequence);
-        state.ready.push_back(Fetched {
-            sequence,
-            again,
-            message: Arc::new(message),
-            reply,
-        });
-        drop(state);
-        self.ready.notify_one();
-    }
-
-    /// Gives back what nobody has in hand. After a loss of connection the server may have forgotten
-    /// that it delivered it, or may have given it to others.
-    fn forget_ready(&self) {
-        let mut state = self.lock();
-        for fetched in std::mem::take(&mut state.ready) {
-            let reply = state.unsettled.remove(&fetched.sequence);
-            state.give_back.extend(reply);
-        }
-    }
-
-    fn fail(&self, error: BrokerError) {
-        self.lock().trouble = Some(error);
-        self.ready.notify_one();
-    }
-}
-
-/// The last that were settled for good, by number and time: a stream that was created anew counts
-/// from 1 again. A server writes down a while later what was acknowledged; one that was killed in
-/// between delivers it again.
-#[derive(Debug, Default)]
-struct Finished {
-    set: HashSet<(u64, u64)>,
-    order: VecDeque<(u64, u64)>,
-}
-
-impl Finished {
-    fn push(&mut self, one: (u64, u64)) {
-        const MOST: usize = 10_000;
-        if self.set.insert(one) {
-            self.order.push_back(one);
-        }
-        if self.order.len() > MOST
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.set.remove(&oldest);
-        }
-    }
-}
 
 pub(super) struct Pump {
     pub(super) connection: Arc<Connection>,
@@ -267,12 +44,11 @@ impl Pump {
         let mut request = Asked::default();
         let mut alive = tokio::time::interval(self.connection.config.ack_wait / 3);
         loop {
-            let closed = self.hands.lock().closed;
-            if closed {
+            if self.hands.closed() {
                 break;
             }
             if self.connection.is_up() {
-                self.give_back().await;
+                self.speak().await;
                 if request.outstanding == 0 && Instant::now() >= request.pause {
                     self.ask(&mut request).await;
                 }
@@ -313,10 +89,7 @@ impl Pump {
     }
 
     async fn ask(&self, request: &mut Asked) {
-        let free = {
-            let state = self.hands.lock();
-            self.hands.prefetch.saturating_sub(state.unsettled.len())
-        };
+        let free = self.hands.free();
         if free == 0 {
             return;
         }
@@ -375,7 +148,7 @@ impl Pump {
         for _ in 0..TRIES {
             match timeout(EACH, self.history.known()).await {
                 Ok(Ok(known)) => {
-                    self.hands.lock().known = known;
+                    self.hands.known(known);
                     return;
                 }
                 Ok(Err(error)) => self.hands.fail(error),
@@ -388,28 +161,24 @@ impl Pump {
         self.hands.fail(self.connection.silent());
     }
 
-    async fn give_back(&self) {
-        let (refused, put_off, finished) = {
-            let mut state = self.hands.lock();
-            (
-                std::mem::take(&mut state.give_back),
-                std::mem::take(&mut state.put_off),
-                std::mem::take(&mut state.acknowledge),
-            )
-        };
+    async fn speak(&self) {
+        let Words {
+            give_back,
+            put_off,
+            acknowledge,
+        } = self.hands.words();
         for (reply, wait) in put_off {
             self.tell(vec![reply], AckKind::Nak(Some(wait))).await;
         }
-        self.tell(refused, AckKind::Nak(None)).await;
-        self.tell(finished, AckKind::Ack).await;
+        self.tell(give_back, AckKind::Nak(None)).await;
+        self.tell(acknowledge, AckKind::Ack).await;
     }
 
     async fn keep_alive(&self) {
         if !self.connection.is_up() {
             return;
         }
-        let unsettled = self.hands.lock().unsettled.values().cloned().collect();
-        self.tell(unsettled, AckKind::Progress).await;
+        self.tell(self.hands.unsettled(), AckKind::Progress).await;
     }
 
     async fn tell(&self, replies: Vec<Subject>, kind: AckKind) {
@@ -433,13 +202,8 @@ impl Pump {
             }
         };
         let _ = timeout(PAUSE * 8, rest).await;
-        let unsettled: Vec<Subject> = {
-            let mut state = self.hands.lock();
-            state.ready.clear();
-            let left: Vec<_> = state.unsettled.drain().map(|(_, reply)| reply).collect();
-            state.give_back.drain(..).chain(left).collect()
-        };
-        self.tell(unsettled, AckKind::Nak(None)).await;
+        self.hands.give_back_all();
+        self.speak().await;
         let _ = timeout(PATIENCE, self.connection.client().flush()).await;
     }
 }
@@ -488,31 +252,4 @@ impl Asked {
             Instant::now() + EXPIRES
         }
     }
-}
-
-/// What a delivery says about itself.
-struct Numbers {
-    /// Its number in the stream.
-    sequence: u64,
-    /// When it was published, in nanoseconds since 1970.
-    published: u64,
-    /// How often it was delivered.
-    delivered: u64,
-}
-
-/// The numbers in `$JS.ACK.stream.consumer.delivered.sequence.….published.pending`: 9 tokens, or 11
-/// and more with a domain and an account before the stream (ADR-15).
-fn numbers(reply: &str) -> Option<Numbers> {
-    let tokens: Vec<&str> = reply.split('.').collect();
-    let first = match tokens.len() {
-        9 => 4,
-        11.. => 6,
-        _ => return None,
-    };
-    let number = |at: usize| tokens[first + at].parse().ok();
-    Some(Numbers {
-        delivered: number(0)?,
-        sequence: number(1)?,
-        published: number(3)?,
-    })
 }

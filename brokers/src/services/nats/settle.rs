@@ -9,10 +9,10 @@ use fanfare::BoxFuture;
 use fanfare::broker::BrokerError;
 
 use super::connection::{Connection, PATIENCE};
+use super::hands::Hands;
 use super::history::History;
-use super::pump::Hands;
 use super::record::to_dead_letter;
-use crate::services::headers::{and, until};
+use crate::services::headers::{and, in_brief, is_refused, until};
 use crate::services::{Failure, Record, Settle};
 
 /// Every acknowledgement is itself acknowledged by the server. Where that fails, the delivery is
@@ -128,9 +128,15 @@ impl Settle for NatsSettle {
             // Written before the original is acknowledged, so that it is always in one of the two;
             // written twice, the second is a duplicate to the server.
             let unique = format!("{} {}", self.dead, self.sequence);
-            let failures = and(&self.failures, failure);
-            let letter = to_dead_letter(&self.record, &failures, &unique);
-            self.connection.write(self.dead.clone(), letter).await?;
+            let mut written = Ok(());
+            for failures in in_brief(and(&self.failures, failure)) {
+                let letter = to_dead_letter(&self.record, &failures, &unique);
+                written = self.connection.write(self.dead.clone(), letter).await;
+                if !is_refused(&written) {
+                    break;
+                }
+            }
+            written?;
             self.finish().await
         })
     }

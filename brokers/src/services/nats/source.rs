@@ -10,8 +10,9 @@ use fanfare::broker::{BrokerError, BrokerErrorKind};
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Connection, PATIENCE};
+use super::hands::{Fetched, Hands};
 use super::history::{History, Past};
-use super::pump::{Fetched, Hands, Pump};
+use super::pump::Pump;
 use super::record::from_message;
 use super::settle::NatsSettle;
 use super::subject::Subjects;
