@@ -2,6 +2,7 @@
 
 mod frame;
 pub mod memory;
+mod spill;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use crate::event::{Epoch, Event, Position};
 use crate::ingress::Ingress;
 
 pub use self::frame::FrameError;
+pub use self::spill::{Spill, SpillError};
 
 /// Carries events between nodes. One per node, one call per publish.
 ///
@@ -78,6 +80,11 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     fn covered(&self, channel: &Channel) -> Option<Covered> {
         let _ = channel;
         None
+    }
+
+    /// Whether it hands over in the task that publishes, and so is never away.
+    fn is_local(&self) -> bool {
+        false
     }
 
     /// Whether events can be published now, as far as is known.

@@ -34,7 +34,6 @@ impl Channel {
     }
 
     /// The channel by which nodes speak with each other. No client can name it.
-    #[allow(dead_code)]
     pub(crate) fn of_nodes() -> Self {
         Self(NODES.into())
     }

@@ -262,6 +262,9 @@ pub struct Buffers {
     /// Bytes of events that wait in one channel; default 1 MiB. A publisher that meets it waits
     /// until the channel has flushed.
     pub pending: usize,
+    /// Bytes of events that are kept on disk while the broker is away; default 256 MiB. A publisher
+    /// that meets it is refused.
+    pub spill: usize,
     /// Bytes of one message to a client; default 64 KiB. A larger flush becomes several messages in
     /// one write; a single larger event is a message of its own.
     pub message: usize,
@@ -273,6 +276,7 @@ impl Default for Buffers {
             outbox: 1 << 20,
             flush: 256 << 10,
             pending: 1 << 20,
+            spill: 256 << 20,
             message: 64 << 10,
         }
     }

@@ -65,6 +65,14 @@ impl Disconnect {
         })
     }
 
+    /// One that another node named.
+    pub(crate) fn of_node(code: u16, reason: String) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+        }
+    }
+
     /// The number the client sees, for instance in the WebSocket close frame.
     #[must_use]
     pub const fn code(&self) -> u16 {

@@ -147,6 +147,9 @@ pub struct Publisher {
     pub client: Arc<str>,
 }
 
+/// No catalog can name an event so.
+const VOID: &str = "\u{0}void";
+
 /// The place of an event among those that one node sent to its broker.
 ///
 /// A node that does not know whether the broker has an event sends it again, and all that followed
@@ -293,6 +296,24 @@ impl Event {
     #[must_use]
     pub fn stamp(&self) -> Option<Stamp> {
         self.stamp
+    }
+
+    /// An event that says nothing, with this one's stamp: it keeps the place of one that the broker
+    /// refused, so that readers do not wait for it.
+    pub(crate) fn void(&self) -> Self {
+        Self {
+            name: VOID.into(),
+            payload: Bytes::from_static(b"null"),
+            conflation_key: None,
+            publisher: None,
+            ..self.clone()
+        }
+    }
+
+    /// Whether it says nothing; an ingress drops it.
+    #[must_use]
+    pub fn is_void(&self) -> bool {
+        &*self.name == VOID
     }
 
     /// How long ago it was accepted.

@@ -11,13 +11,14 @@ mod subscribers;
 pub(crate) mod turns;
 mod wheel;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use self::channel::Channel;
 use self::commits::Commits;
@@ -29,8 +30,10 @@ use self::subscribers::Seat;
 use self::turns::Turns;
 use crate::broker::Broker;
 use crate::channel::Channel as Name;
+use crate::cluster::{Cluster, Gossip};
 use crate::codec::Since;
 use crate::config::Config;
+use crate::disconnect::Disconnect;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Position};
 use crate::history::HistoryStore;
@@ -55,6 +58,10 @@ pub(crate) struct Hub {
     hasher: RandomState,
     pub(crate) directory: Directory,
     pub(crate) turns: Turns,
+    /// Channels that nobody listens to, and that are remembered.
+    idle: Mutex<HashSet<Name>>,
+    /// The other nodes, once this one speaks with them.
+    pub(crate) cluster: OnceLock<Arc<Cluster>>,
     pub(crate) shared: Arc<Shared>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -71,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) workers: Box<[Worker]>,
     pub(crate) deadlines: Deadlines,
     pub(crate) commits: Commits,
+    /// What the other nodes are to be told, where there may be any.
+    pub(crate) gossip: Option<Arc<Gossip>>,
     started: Instant,
 }
 
@@ -93,6 +102,8 @@ impl Hub {
             hasher: RandomState::new(),
             directory: Directory::default(),
             turns: Turns::default(),
+            idle: Mutex::default(),
+            cluster: OnceLock::new(),
             shared: Arc::new(Shared {
                 config,
                 ledger: Ledger::new(store, broker),
@@ -100,6 +111,7 @@ impl Hub {
                 workers: (0..workers).map(|_| Worker::default()).collect(),
                 deadlines: Deadlines::default(),
                 commits: Commits::default(),
+                gossip: (!broker.is_local()).then(Arc::default),
                 started: Instant::now(),
             }),
             tasks: Mutex::default(),
@@ -124,7 +136,52 @@ impl Hub {
 
     /// Takes in what another node says.
     pub(crate) fn hear(&self, event: &Event) {
-        let _ = event;
+        if let Some(cluster) = self.cluster.get() {
+            cluster.hear(event);
+        }
+    }
+
+    /// Takes in a client that joined a channel on another node.
+    pub(crate) fn joined_elsewhere(&self, name: &Name, client: Uuid, user: &str) {
+        if self.shared.config.presence(name.family()).is_some() {
+            let user = user.into();
+            let joined = || {
+                let channel = self.get_or_open(name);
+                channel.joined_elsewhere(client, &user, &self.shared)
+            };
+            while joined().is_err() {}
+        }
+    }
+
+    /// Takes the leave of a client that another node had.
+    pub(crate) fn left_elsewhere(&self, name: &Name, client: Uuid) {
+        let channel = self.shard(name).lock().get(name).cloned();
+        if let Some(channel) = channel {
+            channel.left(client);
+        }
+    }
+
+    /// Counts a user's connection to another node, and ends those here that are too many now.
+    pub(crate) fn connected_elsewhere(&self, user: &str, client: Uuid, at: u64) {
+        self.directory.add_elsewhere(user, client, at);
+        let most = self.shared.config.limits.connections_per_user;
+        for connection in self.directory.too_many(user, most) {
+            connection.outbox.close(Disconnect::CONNECTION_LIMIT);
+        }
+    }
+
+    /// Who of this node is in channels that keep presence.
+    pub(crate) fn own_members(&self) -> Vec<(Name, Uuid, Arc<str>)> {
+        let mut members = Vec::new();
+        for connection in self.connections() {
+            let Some(identity) = connection.identity() else {
+                continue;
+            };
+            let channels = connection.channels().into_iter();
+            let kept = channels.filter(|name| self.shared.config.presence(name.family()).is_some());
+            members.extend(kept.map(|name| (name, connection.id, identity.user.clone())));
+        }
+        members
     }
 
     fn shard(&self, name: &Name) -> &Shard {
@@ -332,6 +389,21 @@ impl Hub {
             });
         }
         removed
+    }
+
+    /// Which channels the node need not be told of any more, of those that were just swept and those
+    /// that were before. A node that numbers by itself and remembers a channel goes on listening to
+    /// it: a client that comes back must not be told that it missed nothing.
+    pub(crate) fn unheard(&self, swept: Vec<Name>) -> Vec<Name> {
+        if self.shared.ledger.is_log() {
+            return swept;
+        }
+        let mut idle = self.idle.lock();
+        idle.extend(swept);
+        let unheard = idle
+            .extract_if(|name| self.is_open(name) || self.shared.ledger.top(name).offset == 0)
+            .filter(|name| !self.is_open(name));
+        unheard.collect()
     }
 
     /// Every connection, whether or not it has said who it is.

@@ -53,6 +53,7 @@ impl Ingress {
             return recorder.deliver(event, None);
         }
         match self.hub() {
+            Some(_) if event.is_void() => Delivered::NOWHERE,
             Some(hub) if event.channel().is_of_nodes() => {
                 hub.hear(&event);
                 Delivered::NOWHERE
@@ -83,6 +84,7 @@ impl Ingress {
         }
         let turn = event.stamp().map(|stamp| hub.turns.take(stamp, begins));
         match turn {
+            None | Some(Turn::Take) if event.is_void() => Delivered::NOWHERE,
             None | Some(Turn::Take) => hub.accept(event, Some(position)),
             Some(Turn::Copy) => {
                 hub.shared.metrics.broker_copies.increment(1);

@@ -42,6 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) broker_up: Gauge,
     pub(crate) broker_publish: Histogram,
     pub(crate) broker_copies: Counter,
+    pub(crate) nodes: Gauge,
+    pub(crate) spilled: Gauge,
     transports: Mutex<Vec<Arc<Transport>>>,
 }
 
@@ -92,6 +94,8 @@ impl Metrics {
             not_recovered,
             broker_up: gauge!("fanfare_broker_up"),
             broker_publish: histogram!("fanfare_broker_publish_seconds"),
+            nodes: gauge!("fanfare_cluster_nodes"),
+            spilled: gauge!("fanfare_spilled_events"),
             broker_copies: counter!("fanfare_broker_copies_total"),
             transports: Mutex::default(),
         };
@@ -107,6 +111,8 @@ impl Metrics {
         self.subscriptions.set(0.0);
         self.outbox_bytes.set(0.0);
         self.broker_up.set(0.0);
+        self.nodes.set(1.0);
+        self.spilled.set(0.0);
         let counters = [
             &self.slow_disconnects,
             &self.conflated,
@@ -261,6 +267,14 @@ fn describe() {
         "fanfare_broker_publish_seconds",
         Unit::Seconds,
         "From handing an event to the broker until it has it"
+    );
+    describe_gauge!(
+        "fanfare_cluster_nodes",
+        "Nodes of the cluster, as this one sees it"
+    );
+    describe_gauge!(
+        "fanfare_spilled_events",
+        "Accepted events that wait on disk for the broker"
     );
     describe_counter!(
         "fanfare_broker_copies_total",

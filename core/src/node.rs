@@ -1,7 +1,10 @@
 //! One server's share of the system.
 
+mod fan_out;
+mod interest;
 mod lifecycle;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -10,20 +13,22 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::BoxFuture;
 use crate::auth::{Action, AuthError, Authenticator, Authorizer, Handshake, Identity};
 use crate::broker::{Broker, BrokerError, BrokerErrorKind, Guarantees, Published};
 use crate::builder::NodeBuilder;
 use crate::catalog::Catalog;
 use crate::channel::Channel;
+use crate::cluster::{Answer, Info, Question, Speaking};
 use crate::codec::{Codec, Since};
 use crate::config::Config;
 use crate::disconnect::Disconnect;
+use crate::dispatch::{Dispatch, Room};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, Position, Publication};
+use crate::event::{Event, Guarantee, Position, Publication};
 use crate::framing::Framing;
 use crate::history::HistoryError;
 use crate::hub::Hub;
-use crate::hub::connection::Connection;
 use crate::hub::directory::Full;
 use crate::limits::RateLimits;
 use crate::metrics;
@@ -32,6 +37,8 @@ use crate::session::{Opening, Session};
 use crate::sync::Mutex;
 use crate::wire::{MAX_FORMS, WireForm};
 
+use self::fan_out::FanOut;
+use self::interest::Interest;
 use self::lifecycle::Publishing;
 
 /// What a catalog may write into an envelope that left it out does not count towards its limit.
@@ -48,6 +55,12 @@ struct Inner {
     id: String,
     hub: Arc<Hub>,
     broker: Arc<dyn Broker>,
+    /// The way to a broker that may be away.
+    dispatch: Option<Dispatch<FanOut>>,
+    /// What such a broker is asked for.
+    interest: Option<Interest>,
+    /// What speaks for this node to the others, until it is dropped.
+    _speaking: Option<Speaking>,
     authenticator: Arc<dyn Authenticator>,
     authorizer: Arc<dyn Authorizer>,
     catalog: Option<Arc<Catalog>>,
@@ -69,7 +82,7 @@ pub struct ConnectionInfo {
     /// The connection's id.
     pub client: String,
     /// The transport's name.
-    pub transport: &'static str,
+    pub transport: String,
     /// When it was opened.
     pub connected_at: SystemTime,
     /// Its subscriptions.
@@ -94,8 +107,8 @@ impl Node {
     pub async fn publish(&self, event: Event) -> Result<Published, Error> {
         let _publishing = Publishing::enter(&self.0)?;
         self.check(&event)?;
-        self.room(&event).await?;
-        self.hand_over(event).await
+        let room = self.room(&event).await?;
+        self.hand_over(event, room).await
     }
 
     /// Publishes events in order. All of them are checked before the first goes out.
@@ -111,8 +124,8 @@ impl Node {
         // in groups commits them as one.
         let mut under_way = Vec::with_capacity(events.len());
         for event in events {
-            self.room(&event).await?;
-            under_way.push(self.hand_over(event));
+            let room = self.room(&event).await?;
+            under_way.push(self.hand_over(event, room));
         }
         let mut published = Vec::with_capacity(under_way.len());
         let mut refused = None;
@@ -128,11 +141,17 @@ impl Node {
         }
     }
 
-    /// Waits while the event's channel has too much waiting.
-    async fn room(&self, event: &Event) -> Result<(), Error> {
+    /// Waits while the event's channel, or the way to the broker, has too much waiting.
+    async fn room(&self, event: &Event) -> Result<Option<Room>, Error> {
         self.0.hub.room(event.channel()).await;
         // It may have failed while the channel waited for it.
-        self.check_history()
+        self.check_history()?;
+        Ok(match &self.0.dispatch {
+            Some(dispatch) if event.guarantee() != Guarantee::Ephemeral => {
+                Some(dispatch.room(event.channel().lane(), event).await)
+            }
+            _ => None,
+        })
     }
 
     fn check_history(&self) -> Result<(), Error> {
@@ -162,17 +181,36 @@ impl Node {
     fn hand_over(
         &self,
         event: Event,
+        room: Option<Room>,
     ) -> impl Future<Output = Result<Published, Error>> + Send + use<'_> {
         let metrics = &self.0.hub.shared.metrics;
         let priority = event.priority();
         let begun = Instant::now();
-        let accepted = self.0.broker.publish(event.accepted_now());
+        let event = event.accepted_now();
+        let accepted: BoxFuture<'_, _> = match (&self.0.dispatch, room) {
+            (Some(dispatch), Some(room)) => {
+                Box::pin(dispatch.send(event.channel().lane(), event, room))
+            }
+            (Some(_), None) => Box::pin(self.publish_live(event)),
+            (None, _) => self.0.broker.publish(event),
+        };
         async move {
             let published = accepted.await.map_err(|error| away(&error))?;
             metrics.broker_publish.record(begun.elapsed().as_secs_f64());
             metrics.published[priority as usize].increment(1);
             Ok(published)
         }
+    }
+
+    /// Publishes an ephemeral event: to all nodes, or at least to this one.
+    async fn publish_live(&self, event: Event) -> Result<Published, BrokerError> {
+        if let Err(error) = self.0.broker.publish(event.clone()).await {
+            if error.kind() != BrokerErrorKind::Unavailable {
+                return Err(error);
+            }
+            let _ = self.0.hub.accept(event, None);
+        }
+        Ok(Published { position: None })
     }
 
     /// Opens a session for a connection that a transport carries.
@@ -223,11 +261,15 @@ impl Node {
         self.0.authorizer.authorize(identity, action).await
     }
 
-    /// Whether another connection of this user would be let in now.
+    /// Whether another connection of this user would be let in now, with those that the user has on
+    /// other nodes.
+    ///
+    /// Asks them, for up to a second, where it is they who make it too many.
     ///
     /// # Errors
     /// The refusal, of kind [`LimitExceeded`](ErrorKind::LimitExceeded).
-    pub fn has_room_for(&self, user: &str) -> Result<(), Error> {
+    pub async fn has_room_for(&self, user: &str) -> Result<(), Error> {
+        self.verify_elsewhere(user).await;
         let limits = &self.config().limits;
         self.0
             .hub
@@ -244,6 +286,19 @@ impl Node {
                 )
                 .retry_after(Duration::from_secs(5))
             })
+    }
+
+    /// Makes sure that a user is not turned away for connections to a node that has just ended.
+    pub(crate) async fn verify_elsewhere(&self, user: &str) {
+        let directory = &self.0.hub.directory;
+        let limits = &self.config().limits;
+        let full = directory.has_room(user, limits.connections_per_user, limits.connections);
+        if full == Err(Full::User)
+            && directory.count_elsewhere(user) > 0
+            && let Some(cluster) = self.0.hub.cluster.get()
+        {
+            Box::pin(cluster.verify_connections(user)).await;
+        }
     }
 
     /// Reads what a channel remembers, up to what subscribers have been shown: the publications
@@ -321,34 +376,77 @@ impl Node {
         self.0.hub.member_counts(channel).ok_or_else(no_presence)
     }
 
-    /// The open channels, and how many connections of this node listen to each.
+    /// The channels that are listened to, and by how many connections of all nodes. Asks the other
+    /// nodes, for up to a second.
+    pub async fn channels(&self) -> Vec<(Channel, usize)> {
+        let mut channels = self.0.hub.channels();
+        channels.retain(|(_, subscribers)| *subscribers > 0);
+        let elsewhere = self.ask(Question::Channels).await;
+        if elsewhere.is_empty() {
+            return channels;
+        }
+        let mut sums = channels.into_iter().collect::<HashMap<_, _>>();
+        for answer in elsewhere {
+            if let Answer::Channels(channels) = answer {
+                for (channel, subscribers) in channels {
+                    *sums.entry(channel).or_default() += subscribers;
+                }
+            }
+        }
+        sums.into_iter().collect()
+    }
+
+    /// The connections of a user to all nodes. Asks the others, for up to a second.
+    pub async fn connections_of(&self, user: &str) -> Vec<ConnectionInfo> {
+        let connections = self.0.hub.directory.of_user(user);
+        let here = connections.iter().map(|connection| connection.told());
+        let question = Question::Connections {
+            user: user.to_owned(),
+        };
+        let elsewhere = self.ask(question).await.into_iter();
+        let elsewhere = elsewhere.filter_map(Answer::into_connections).flatten();
+        here.chain(elsewhere).map(ConnectionInfo::from).collect()
+    }
+
+    /// Ends a user's connections to all nodes, and says how many there were. Those here at once;
+    /// waits up to a second for what the other nodes say.
+    pub async fn disconnect_user(&self, user: &str, disconnect: &Disconnect) -> usize {
+        let here = crate::cluster::disconnect_here(&self.0.hub, user, disconnect);
+        let question = Question::Disconnect {
+            user: user.to_owned(),
+            code: disconnect.code(),
+            reason: disconnect.reason().to_owned(),
+        };
+        let elsewhere = self
+            .ask(question)
+            .await
+            .into_iter()
+            .map(|answer| match answer {
+                Answer::Disconnected(count) => count,
+                Answer::Connections(_) | Answer::Channels(_) => 0,
+            });
+        here + elsewhere.sum::<usize>()
+    }
+
+    async fn ask(&self, question: Question) -> Vec<Answer> {
+        let Some(cluster) = self.0.hub.cluster.get() else {
+            return Vec::new();
+        };
+        let answers = cluster.ask(question).await;
+        answers
+            .into_iter()
+            .flat_map(|(_, answers)| answers)
+            .collect()
+    }
+
+    /// How many nodes the cluster has, as far as this one knows; 1 where it is alone.
     #[must_use]
-    pub fn channels(&self) -> Vec<(Channel, usize)> {
+    pub fn nodes(&self) -> usize {
         self.0
             .hub
-            .channels()
-            .into_iter()
-            .filter(|(_, subscribers)| *subscribers > 0)
-            .collect()
-    }
-
-    /// The connections of a user to this node.
-    #[must_use]
-    pub fn connections_of(&self, user: &str) -> Vec<ConnectionInfo> {
-        let connections = self.0.hub.directory.of_user(user);
-        connections
-            .iter()
-            .map(|connection| connection.info())
-            .collect()
-    }
-
-    /// Ends a user's connections to this node, and says how many there were.
-    pub fn disconnect_user(&self, user: &str, disconnect: &Disconnect) -> usize {
-        let connections = self.0.hub.directory.of_user(user);
-        let ended = connections
-            .iter()
-            .filter(|connection| connection.outbox.close(disconnect.clone()));
-        ended.count()
+            .cluster
+            .get()
+            .map_or(1, |cluster| cluster.nodes())
     }
 
     /// Authenticated connections to this node.
@@ -378,7 +476,10 @@ impl Node {
     /// Whether events can be carried to other nodes.
     #[must_use]
     pub fn broker_is_up(&self) -> bool {
-        self.0.broker.is_up()
+        match &self.0.dispatch {
+            Some(dispatch) => dispatch.is_up(),
+            None => self.0.broker.is_up(),
+        }
     }
 
     /// What the broker promises.
@@ -418,11 +519,10 @@ impl Node {
             return Ok(());
         }
         self.0.hub.expect(channel);
-        self.0
-            .broker
-            .subscribe(vec![channel.clone()])
-            .await
-            .map_err(|error| away(&error))
+        match &self.0.interest {
+            Some(interest) => interest.want(channel).await.map_err(|error| away(&error)),
+            None => Ok(()),
+        }
     }
 
     /// The wire form of a codec on a framing; the same for everyone who asks for the same.
@@ -453,13 +553,13 @@ impl Node {
     }
 }
 
-impl Connection {
-    fn info(&self) -> ConnectionInfo {
-        ConnectionInfo {
-            client: self.id.to_string(),
-            transport: self.transport.name,
-            connected_at: self.opened_at,
-            channels: self.channels(),
+impl From<Info> for ConnectionInfo {
+    fn from(info: Info) -> Self {
+        Self {
+            client: info.client,
+            transport: info.transport,
+            connected_at: SystemTime::UNIX_EPOCH + Duration::from_millis(info.connected_at),
+            channels: info.channels,
         }
     }
 }

@@ -164,6 +164,10 @@ impl Session {
             metrics::connection_rejected("connection_limit");
             return Err(Disconnect::CONNECTION_LIMIT);
         }
+        if let Some(gossip) = &shared.gossip {
+            let connection = &self.connection;
+            gossip.connected(&identity.user, connection.id, connection.opened_at);
+        }
         let transport = &self.connection.transport;
         transport.connections.increment(1.0);
         transport.opened.increment(1);
@@ -406,6 +410,9 @@ impl Drop for Session {
                 .hub()
                 .directory
                 .remove(&identity.user, &self.connection);
+            if let Some(gossip) = &self.node.hub().shared.gossip {
+                gossip.disconnected(&identity.user, self.connection.id);
+            }
             self.connection.transport.connections.decrement(1.0);
         }
         self.node.session_ended();

@@ -411,7 +411,7 @@ async fn a_cancelled_poll_leaves_nothing_behind() {
         );
         assert!(timeout(Duration::from_secs(1), asking).await.is_err());
         assert_eq!((node.sessions(), node.connections()), (0, 0));
-        assert_eq!(node.channels(), []);
+        assert_eq!(node.channels().await, []);
     }
     high(&node, "thread.1", 1).await;
     let (lines, _) = poll(&node, "1", &["thread.1"], resuming(&begun), NONE)
@@ -562,7 +562,9 @@ impl Broker for Distant {
     }
 
     fn subscribe(&self, channels: Vec<Channel>) -> BoxFuture<'_, Result<(), BrokerError>> {
-        self.0.subscribes.fetch_add(1, Ordering::SeqCst);
+        let of_clients = channels.iter().any(|channel| !channel.is_of_nodes());
+        let count = usize::from(of_clients);
+        self.0.subscribes.fetch_add(count, Ordering::SeqCst);
         self.0.subscribed.lock().unwrap().extend(channels);
         Box::pin(async { Ok(()) })
     }
@@ -585,7 +587,9 @@ impl Broker for Distant {
 #[tokio::test(start_paused = true)]
 async fn what_other_nodes_publish_between_two_polls_is_there() {
     let broker = Distant::default();
-    let node = builder(Config::default())
+    let mut config = Config::default();
+    config.history.age = Duration::from_secs(60);
+    let node = builder(config)
         .broker(broker.clone())
         .start()
         .await
@@ -606,10 +610,19 @@ async fn what_other_nodes_publish_between_two_polls_is_there() {
         1,
         "not for every poll"
     );
+    let is_heard = || {
+        let subscribed = broker.0.subscribed.lock().unwrap();
+        subscribed.contains(&channel("thread.1"))
+    };
     sleep(Duration::from_secs(90)).await;
     assert!(
-        broker.0.subscribed.lock().unwrap().is_empty(),
-        "nobody polls any more"
+        is_heard(),
+        "who comes back must not be told that nothing was missed"
+    );
+    sleep(Duration::from_secs(300)).await;
+    assert!(
+        !is_heard(),
+        "nobody polls any more, and nothing is remembered"
     );
 }
 

@@ -230,7 +230,7 @@ async fn a_channel_goes_once_nobody_is_there() {
     assert_eq!(present(&node), ["1"], "for the grace");
     sleep(GRACE + LOOK * 3).await;
     assert_eq!((present(&node), counts(&node)), (vec![], (0, 0)));
-    assert_eq!(node.channels(), []);
+    assert_eq!(node.channels().await, []);
     // Whoever comes anew is new.
     let mut follower = join(&node, "1", true).await;
     assert_eq!(told(&mut follower).await, ["+1"]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fanfare_tests::mechamap::urgent_comment;
+use fanfare_tests::mechamap::{urgent_comment, urgent_comments};
 use fanfare_tests::raw::{BINARY, CLOSE, PING, PONG, TEXT, frame, header, unmasked_frame};
 use fanfare_tests::{Client, RawSocket, SOON, Server, Token};
 use serde_json::json;
@@ -292,4 +292,35 @@ async fn who_does_not_answer_pings_is_closed_with_3012_and_who_does_is_not() {
         .await;
     lively.settle().await;
     server.assert_healthy().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_follows_a_close_frame() {
+    let server = Server::configured("limits = { connections_per_user = 1000 }").await;
+    let publishing = async {
+        for round in 0.. {
+            let ids = round * 50 + 1..=round * 50 + 50;
+            server.publish(&urgent_comments(1, ids)).await;
+        }
+    };
+    let closing = async {
+        for _ in 0..150 {
+            let mut socket = RawSocket::authenticated(&server, &Token::of(7).sign()).await;
+            let subscribe = json!({ "id": 2, "subscribe": { "channel": "thread.1" } });
+            socket.send_text(&subscribe.to_string()).await;
+            // In the middle of what flows.
+            while !socket.text().await.contains("\"pub\"") {}
+            socket.send(&frame(CLOSE, &1000u16.to_be_bytes())).await;
+            let mut closed = false;
+            while let Some(frame) = socket.frame().await {
+                assert!(!closed, "frame {:#x} after the close frame", frame.first);
+                closed = frame.first == CLOSE;
+            }
+            assert!(closed, "a close frame is answered");
+        }
+    };
+    tokio::select! {
+        () = publishing => {}
+        () = closing => {}
+    }
 }

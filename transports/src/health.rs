@@ -45,6 +45,12 @@ struct Metrics {
 struct Broker {
     name: &'static str,
     status: &'static str,
+    /// As far as this node knows, itself included.
+    nodes: usize,
+    ordered: bool,
+    durable: bool,
+    replayable: bool,
+    shared_positions: bool,
 }
 
 impl Health {
@@ -56,6 +62,7 @@ impl Health {
     /// The body of the above.
     pub(crate) fn report(&self, node: &Node) -> impl Serialize + use<> {
         let up = node.broker_is_up();
+        let guarantees = node.guarantees();
         Report {
             status: if node.is_draining() || !node.history_is_up() {
                 "unhealthy"
@@ -72,19 +79,25 @@ impl Health {
                 connections: node.connections(),
             },
             broker: Broker {
-                name: node.guarantees().name,
+                name: guarantees.name,
                 status: if up { "up" } else { "down" },
+                nodes: node.nodes(),
+                ordered: guarantees.ordered,
+                durable: guarantees.durable,
+                replayable: guarantees.replayable,
+                shared_positions: guarantees.shared_positions,
             },
         }
     }
 
-    /// 200 while clients are taken in, 503 otherwise.
+    /// 200 while clients are taken in, 503 otherwise. They are while the broker is away: what there
+    /// is they get, and nodes that all turned away their clients would help nobody.
     pub(crate) fn ready(node: &Node) -> Response<Body> {
         #[derive(Serialize)]
         struct Ready {
             ready: bool,
         }
-        let ready = node.broker_is_up() && node.history_is_up() && !node.is_draining();
+        let ready = node.history_is_up() && !node.is_draining();
         let status = if ready {
             StatusCode::OK
         } else {

@@ -56,7 +56,7 @@ struct Connections {
 #[derive(Serialize)]
 struct Connection {
     client: String,
-    transport: &'static str,
+    transport: String,
     connected_at: String,
     channels: Vec<Channel>,
 }
@@ -101,13 +101,16 @@ impl<'a> Endpoint<'a> {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         match self {
-            Self::Channels => Ok(json(StatusCode::OK, &channels(node))),
+            Self::Channels => Ok(json(StatusCode::OK, &channels(node).await)),
             Self::History(name) => {
                 let (parts, _) = request.into_parts();
                 history::history(node, &channel(name)?, &parts).await
             }
             Self::Presence(name) => Ok(json(StatusCode::OK, &presence(node, &channel(name)?)?)),
-            Self::Connections(id) => Ok(json(StatusCode::OK, &connections(node, &user(id)?))),
+            Self::Connections(id) => {
+                let connections = connections(node, &user(id)?).await;
+                Ok(json(StatusCode::OK, &connections))
+            }
             Self::Disconnect(id) => {
                 disconnect::disconnect(node, &user(id)?, request.into_body()).await
             }
@@ -115,8 +118,8 @@ impl<'a> Endpoint<'a> {
     }
 }
 
-fn channels(node: &Node) -> Channels {
-    let mut channels = node.channels();
+async fn channels(node: &Node) -> Channels {
+    let mut channels = node.channels().await;
     channels.sort_unstable();
     let channels = channels.into_iter();
     Channels {
@@ -136,8 +139,8 @@ fn presence(node: &Node, channel: &Channel) -> Result<Presence, Error> {
     Ok(Presence { clients, users })
 }
 
-fn connections(node: &Node, user: &str) -> Connections {
-    let mut connections = node.connections_of(user);
+async fn connections(node: &Node, user: &str) -> Connections {
+    let mut connections = node.connections_of(user).await;
     connections.sort_by(|a, b| (a.connected_at, &a.client).cmp(&(b.connected_at, &b.client)));
     let connections = connections.into_iter().map(|mut connection| {
         connection.channels.sort_unstable();

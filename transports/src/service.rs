@@ -297,7 +297,7 @@ impl Inner {
         let handshake = handshake(&parts);
         let identity = self.recognize(&handshake).await?;
         if let Some(identity) = &identity {
-            if let Err(error) = self.node.has_room_for(&identity.user) {
+            if let Err(error) = self.node.has_room_for(&identity.user).await {
                 metrics::connection_rejected("connection_limit");
                 return Err(error);
             }

@@ -55,7 +55,7 @@ impl Subscriber {
         if channels.is_empty() {
             may_have_any(node, &identity).await?;
         }
-        if let Err(error) = node.has_room_for(&identity.user) {
+        if let Err(error) = node.has_room_for(&identity.user).await {
             metrics::connection_rejected("connection_limit");
             return Err(error);
         }

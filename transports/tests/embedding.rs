@@ -184,7 +184,8 @@ async fn on_a_stream_that_is_not_tcp() {
         }
     }
     assert_eq!(offsets, (1..=100).collect::<Vec<_>>());
-    node.disconnect_user("1", &Disconnect::FORCE_RECONNECT);
+    node.disconnect_user("1", &Disconnect::FORCE_RECONNECT)
+        .await;
     let close = client.0.read_frame().await.unwrap();
     assert_eq!(
         (close.opcode, &close.payload[..2]),

@@ -163,7 +163,8 @@ async fn a_user_who_is_sent_away_is_told_why() {
     let node = node().await;
     let mut body = ask(&node, "/sse?channel=a").await.into_body();
     assert_eq!(
-        node.disconnect_user("1", &Disconnect::FORCE_NO_RECONNECT),
+        node.disconnect_user("1", &Disconnect::FORCE_NO_RECONNECT)
+            .await,
         1
     );
     let mut text = String::new();
@@ -191,7 +192,7 @@ async fn a_poll_that_is_dropped_leaves_nothing_behind() {
     polling.abort();
     assert!(polling.await.unwrap_err().is_cancelled());
     assert_eq!((node.sessions(), node.connections()), (0, 0));
-    assert!(node.channels().is_empty());
+    assert!(node.channels().await.is_empty());
 }
 
 #[tokio::test]
@@ -201,7 +202,11 @@ async fn a_user_who_is_sent_away_while_polling_is_refused() {
         let node = node.clone();
         async move { ask(&node, "/poll?channel=a").await }
     });
-    while node.disconnect_user("1", &Disconnect::FORCE_NO_RECONNECT) == 0 {
+    while node
+        .disconnect_user("1", &Disconnect::FORCE_NO_RECONNECT)
+        .await
+        == 0
+    {
         sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(polling.await.unwrap().status(), 403);

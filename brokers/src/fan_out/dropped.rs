@@ -19,17 +19,7 @@ pub(super) struct Dropped {
 }
 
 impl Dropped {
-    /// Frames that are no events.
-    pub(super) fn undecodable() -> Self {
-        Self::new("undecodable")
-    }
-
-    /// Events that did not come, and cannot be had any more.
-    pub(super) fn missed() -> Self {
-        Self::new("missed")
-    }
-
-    fn new(reason: &'static str) -> Self {
+    pub(super) fn new(reason: &'static str) -> Self {
         Self {
             reason,
             counter: metrics::counter!("fanfare_events_dropped_total", "reason" => reason),

@@ -139,8 +139,8 @@ impl Relayed {
             was_up: false,
             answers: HashMap::new(),
             next_ticket: 1,
-            undecodable: Dropped::undecodable(),
-            missed: Dropped::missed(),
+            undecodable: Dropped::new("undecodable"),
+            missed: Dropped::new("missed"),
         };
         tokio::spawn(driver.run(queue));
         let started = tokio::time::timeout(READY, started).await;

@@ -61,6 +61,10 @@ impl Broker for Memory {
         Box::pin(ready(Ok(())))
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn is_up(&self) -> bool {
         self.ingress.get().is_some() && !self.down.load(Ordering::Acquire)
     }

@@ -25,6 +25,7 @@ mod files;
 mod model;
 mod queue;
 mod record;
+mod spill;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -46,9 +47,11 @@ pub use self::error::{OpenError, OpenErrorKind};
 use self::files::{Files, FilesError};
 use self::queue::{Append, CLOSED, Queue};
 use self::record::decode_event;
+use self::spill::Spilled;
 use self::writer::Writer;
 use super::{Appended, HistoryError, HistoryStore, Page, Receipt, Retention};
 use crate::BoxFuture;
+use crate::broker::Spill;
 use crate::channel::Channel;
 use crate::event::{Event, Position};
 use crate::sync::Mutex;
@@ -87,6 +90,7 @@ pub struct Disk {
     files: Mutex<Option<Files>>,
     reads: Semaphore,
     writer: Mutex<Option<JoinHandle<()>>>,
+    spilled: Arc<Spilled>,
 }
 
 /// What appending, reading and writing have in common.
@@ -130,6 +134,7 @@ impl Disk {
             #[cfg(test)]
             rounds: tokio::sync::watch::Sender::default(),
         });
+        let spilled = Spilled::open(files.clone()).map_err(|error| error.at_open(folder))?;
         let writer = Writer::new(shared.clone(), files.clone(), contents.heads);
         let thread = std::thread::Builder::new().name("fanfare-history".to_owned());
         let thread = thread
@@ -140,6 +145,7 @@ impl Disk {
             files: Mutex::new(Some(files)),
             reads: Semaphore::new(READS),
             writer: Mutex::new(Some(thread)),
+            spilled: Arc::new(spilled),
         })
     }
 
@@ -263,6 +269,11 @@ impl HistoryStore for Disk {
         self.shared.receipts.get(channel).map(|receipt| *receipt)
     }
 
+    fn spill(&self, bytes: u64) -> Option<Arc<dyn Spill>> {
+        self.spilled.bound(bytes);
+        Some(self.spilled.clone())
+    }
+
     fn expire(&self) {
         let now = self.shared.clock.now();
         let stay = whole(RECEIPTS_STAY);
@@ -285,6 +296,9 @@ impl HistoryStore for Disk {
             *self.files.lock() = None;
             self.shared.queue.close();
             self.shared.queue.ended().await;
+            let spilled = self.spilled.clone();
+            // It has failed already where the thread has.
+            let _ = tokio::task::spawn_blocking(move || spilled.close()).await;
         })
     }
 }
@@ -333,6 +347,7 @@ impl Shared {
 impl Drop for Disk {
     fn drop(&mut self) {
         *self.files.lock() = None;
+        self.spilled.close();
         self.shared.queue.close();
         if let Some(writer) = self.writer.lock().take() {
             // It has told what it had to tell, even of a panic.

@@ -3,6 +3,7 @@
 use std::future::ready;
 use std::sync::Arc;
 
+use super::memory::Memory;
 use super::tail::Tail;
 use super::{Appended, HistoryError, HistoryStore, Page, Receipt, Retention};
 use crate::BoxFuture;
@@ -10,19 +11,31 @@ use crate::broker::{Broker, Covered};
 use crate::channel::Channel;
 use crate::event::{Event, Guarantee, Position, Publication};
 
-/// The history of a node. Where the broker is a log, the log numbers and keeps, the node has its
-/// newest part in memory, and the store is left with receipts.
+/// The history of a node.
+///
+/// Where the broker is a log, the log numbers and keeps, the node has its newest part in memory, and
+/// the store is left with receipts and what waits for the broker. So it is where the broker keeps
+/// nothing: what the other nodes were sent while this one was down is nowhere, so that each life of a
+/// node begins with other epochs, and numbers in memory.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     store: Arc<dyn HistoryStore>,
+    /// What numbers, where no log does.
+    numbers: Arc<dyn HistoryStore>,
     tail: Option<Tail>,
 }
 
 impl Ledger {
     pub(crate) fn new(store: Arc<dyn HistoryStore>, broker: &Arc<dyn Broker>) -> Self {
         let is_log = broker.guarantees().replayable;
+        let numbers: Arc<dyn HistoryStore> = if broker.is_local() {
+            store.clone()
+        } else {
+            Arc::new(Memory::default())
+        };
         Self {
             store,
+            numbers,
             tail: is_log.then(|| Tail::new(broker.clone())),
         }
     }
@@ -49,7 +62,7 @@ impl Ledger {
                 tail.append(event, position, retention)
             }
             (None, _, Guarantee::AtLeastOnce | Guarantee::BestEffort) => {
-                return self.store.append(event, retention);
+                return self.numbers.append(event, retention);
             }
             _ => Arc::new(Publication::new(event, None)),
         };
@@ -62,7 +75,7 @@ impl Ledger {
     pub(crate) fn top(&self, channel: &Channel) -> Position {
         match &self.tail {
             Some(tail) => tail.top(channel),
-            None => self.store.top(channel),
+            None => self.numbers.top(channel),
         }
     }
 
@@ -80,7 +93,7 @@ impl Ledger {
     ) -> BoxFuture<'_, Result<Page, HistoryError>> {
         match &self.tail {
             Some(tail) => Box::pin(ready(Ok(tail.read(channel, after, up_to, limit)))),
-            None => self.store.read(channel, after, up_to, limit),
+            None => self.numbers.read(channel, after, up_to, limit),
         }
     }
 
@@ -88,16 +101,16 @@ impl Ledger {
         match &self.tail {
             // What comes from a log is in it for good.
             Some(_) => u64::MAX,
-            None => self.store.safe(),
+            None => self.numbers.safe(),
         }
     }
 
     pub(crate) fn committed(&self, ticket: u64) -> BoxFuture<'_, Result<(), HistoryError>> {
-        self.store.committed(ticket)
+        self.numbers.committed(ticket)
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        self.store.is_up()
+        self.numbers.is_up()
     }
 
     pub(crate) fn note_receipt(&self, channel: &Channel, receipt: Receipt) {
@@ -110,6 +123,7 @@ impl Ledger {
 
     pub(crate) fn expire(&self) {
         self.store.expire();
+        self.numbers.expire();
         if let Some(tail) = &self.tail {
             tail.expire();
         }

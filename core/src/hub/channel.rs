@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::connection::Connection;
 use super::fan_out::Round;
@@ -302,13 +303,10 @@ impl Channel {
         let flushed = state.flushed;
         if let (Some(presence), Some(identity)) = (&self.presence, connection.identity()) {
             let user = &identity.user;
-            if presence.members.lock().join(connection.id, user) {
-                let joined = Notice::Joined {
-                    channel: self.name.clone(),
-                    member: member(connection.id, user),
-                };
-                self.announce(&mut state, presence, joined, shared);
+            if let Some(gossip) = &shared.gossip {
+                gossip.joined(&self.name, connection.id, user);
             }
+            self.enter(&mut state, presence, connection.id, user, shared);
         }
         let subscription = Subscription {
             channel: self.clone(),
@@ -329,16 +327,58 @@ impl Channel {
             return;
         };
         state.followers -= usize::from(gone.follows);
-        if let Some(presence) = &self.presence {
-            let until = Instant::now() + presence.policy.grace;
-            presence.members.lock().leave(connection.id, until);
+        if let Some(gossip) = shared.gossip.as_ref().filter(|_| self.presence.is_some()) {
+            gossip.left(&self.name, connection.id);
         }
+        self.left(connection.id);
         state.subscribers -= 1;
         state.empty_since = Instant::now();
         if state.subscribers == 0 {
             self.go_on(&mut state, shared);
             drop(state);
             self.room.notify_waiters();
+        }
+    }
+
+    /// Takes in a client that joined on another node.
+    pub(crate) fn joined_elsewhere(
+        self: &Arc<Self>,
+        client: Uuid,
+        user: &Arc<str>,
+        shared: &Arc<Shared>,
+    ) -> Result<(), Removed> {
+        let mut state = self.state.lock();
+        if state.removed {
+            return Err(Removed);
+        }
+        if let Some(presence) = &self.presence {
+            self.enter(&mut state, presence, client, user, shared);
+        }
+        Ok(())
+    }
+
+    /// Takes a client's leave, which shows unless its user comes back in time.
+    pub(crate) fn left(&self, client: Uuid) {
+        if let Some(presence) = &self.presence {
+            let until = Instant::now() + presence.policy.grace;
+            presence.members.lock().leave(client, until);
+        }
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        state: &mut State,
+        presence: &Presence,
+        client: Uuid,
+        user: &Arc<str>,
+        shared: &Arc<Shared>,
+    ) {
+        if presence.members.lock().join(client, user) {
+            let joined = Notice::Joined {
+                channel: self.name.clone(),
+                member: member(client, user),
+            };
+            self.announce(state, presence, joined, shared);
         }
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{Shared, Subscription};
 use crate::auth::Identity;
 use crate::channel::Channel;
+use crate::cluster::{Info, millis};
 use crate::disconnect::Disconnect;
 use crate::event::Position;
 use crate::history::Receipt;
@@ -43,6 +44,16 @@ impl Connection {
             .iter()
             .map(|subscription| subscription.channel().clone())
             .collect()
+    }
+
+    /// What other nodes are told of it.
+    pub(crate) fn told(&self) -> Info {
+        Info {
+            client: self.id.to_string(),
+            transport: self.transport.name.to_owned(),
+            connected_at: millis(self.opened_at),
+            channels: self.channels(),
+        }
     }
 
     /// Queues a control frame and writes.

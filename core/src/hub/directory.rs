@@ -5,14 +5,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use uuid::Uuid;
 
 use super::connection::Connection;
+use crate::cluster::millis;
 
 /// The authenticated connections of this node.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     users: DashMap<Arc<str>, Vec<Arc<Connection>>>,
     total: AtomicUsize,
+    /// What other nodes have, as far as this one was told.
+    elsewhere: DashMap<Arc<str>, Vec<Elsewhere>>,
+}
+
+/// A user's connection to another node.
+#[derive(Clone, Debug)]
+struct Elsewhere {
+    client: Uuid,
+    /// Since when, in milliseconds of Unix time.
+    at: u64,
 }
 
 /// Why a connection was not let in.
@@ -34,7 +46,7 @@ impl Directory {
         in_total: usize,
     ) -> Result<(), Full> {
         let mut entry = self.users.entry(user.clone()).or_default();
-        let result = if entry.len() >= per_user {
+        let result = if entry.len() + self.count_elsewhere(user) >= per_user {
             Err(Full::User)
         } else {
             self.total
@@ -62,11 +74,8 @@ impl Directory {
         per_user: usize,
         in_total: usize,
     ) -> Result<(), Full> {
-        if self
-            .users
-            .get(user)
-            .is_some_and(|connections| connections.len() >= per_user)
-        {
+        let here = self.users.get(user).map_or(0, |known| known.len());
+        if here + self.count_elsewhere(user) >= per_user {
             return Err(Full::User);
         }
         if self.total.load(Ordering::Acquire) >= in_total {
@@ -93,6 +102,56 @@ impl Directory {
             .get(user)
             .map(|connections| connections.clone())
             .unwrap_or_default()
+    }
+
+    /// How many connections a user has on other nodes.
+    pub(crate) fn count_elsewhere(&self, user: &str) -> usize {
+        self.elsewhere.get(user).map_or(0, |known| known.len())
+    }
+
+    pub(crate) fn add_elsewhere(&self, user: &str, client: Uuid, at: u64) {
+        let mut known = self.elsewhere.entry(user.into()).or_default();
+        known.push(Elsewhere { client, at });
+    }
+
+    pub(crate) fn remove_elsewhere(&self, user: &str, client: Uuid) {
+        if let Entry::Occupied(mut entry) = self.elsewhere.entry(user.into()) {
+            entry.get_mut().retain(|known| known.client != client);
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+        }
+    }
+
+    /// Those of a user's connections here that are too many: two nodes may each have let in the last
+    /// one. The newest go, and all nodes agree which those are.
+    pub(crate) fn too_many(&self, user: &str, per_user: usize) -> Vec<Arc<Connection>> {
+        let here = self.of_user(user);
+        if here.len() + self.count_elsewhere(user) <= per_user {
+            return Vec::new();
+        }
+        let elsewhere = self.elsewhere.get(user);
+        let elsewhere = elsewhere.iter().flat_map(|known| known.iter());
+        let mut all = elsewhere
+            .map(|known| (known.at, known.client))
+            .chain(here.iter().map(|own| (millis(own.opened_at), own.id)))
+            .collect::<Vec<_>>();
+        all.sort_unstable();
+        let surplus = all.split_off(per_user.min(all.len()));
+        let is_surplus = |own: &Arc<Connection>| surplus.iter().any(|(_, id)| *id == own.id);
+        here.into_iter().filter(is_surplus).collect()
+    }
+
+    /// The connections of this node: user, client, since when.
+    pub(crate) fn own(&self) -> Vec<(Arc<str>, Uuid, u64)> {
+        let mut own = Vec::new();
+        for entry in &self.users {
+            for connection in entry.value() {
+                let at = millis(connection.opened_at);
+                own.push((entry.key().clone(), connection.id, at));
+            }
+        }
+        own
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -9,10 +9,15 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::fan_out::FanOut;
+use super::interest::Interest;
 use super::{Inner, Node, draining};
 use crate::broker::BrokerError;
 use crate::builder::NodeBuilder;
+use crate::channel::Channel;
+use crate::cluster::Cluster;
 use crate::disconnect::Disconnect;
+use crate::dispatch::Dispatch;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::ingress::Ingress;
@@ -36,9 +41,33 @@ impl Node {
         parts.broker.start(Ingress::new(&hub)).await?;
         hub.start();
         hub.shared.metrics.broker_up.set(1.0);
+        let spilled = hub.shared.config.buffers.spill as u64;
+        let spill = hub.shared.ledger.store().spill(spilled);
+        let dispatch = (!parts.broker.is_local()).then(|| {
+            let carrier = FanOut {
+                broker: parts.broker.clone(),
+                hub: hub.clone(),
+            };
+            Dispatch::start(Arc::new(carrier), spill.as_ref(), 0)
+        });
+        let remote = !parts.broker.is_local();
+        let interest = remote.then(|| Interest::start(parts.broker.clone()));
+        let id = Uuid::new_v4().to_string();
+        let speaking = match hub.shared.gossip.clone() {
+            Some(gossip) => {
+                parts.broker.subscribe(vec![Channel::of_nodes()]).await?;
+                let (cluster, speaking) = Cluster::start(&id, parts.broker.clone(), &hub, gossip);
+                let _ = hub.cluster.set(cluster);
+                Some(speaking)
+            }
+            None => None,
+        };
         let inner = Arc::new(Inner {
-            id: Uuid::new_v4().to_string(),
+            id,
             hub,
+            dispatch,
+            interest,
+            _speaking: speaking,
             broker: parts.broker,
             authenticator: parts.authenticator,
             authorizer: parts.authorizer,
@@ -102,6 +131,9 @@ impl Node {
                 "some connections did not end in time"
             );
         }
+        if let Some(cluster) = self.0.hub.cluster.get() {
+            cluster.leave().await;
+        }
         self.0.broker.shutdown().await;
         self.0.hub.shared.ledger.store().close().await;
     }
@@ -110,10 +142,17 @@ impl Node {
 impl Inner {
     async fn look_after(&self) {
         let shared = &self.hub.shared;
-        shared
-            .metrics
-            .broker_up
-            .set(if self.broker.is_up() { 1.0 } else { 0.0 });
+        shared.metrics.broker_up.set(
+            if self
+                .dispatch
+                .as_ref()
+                .map_or_else(|| self.broker.is_up(), Dispatch::is_up)
+            {
+                1.0
+            } else {
+                0.0
+            },
+        );
         let waiting = self
             .hub
             .connections()
@@ -122,19 +161,9 @@ impl Inner {
             .sum::<usize>();
         shared.metrics.outbox_bytes.set(waiting as f64);
         self.hub.announce_leaves();
-        let mut swept = self.hub.sweep();
-        if swept.is_empty() {
-            return;
-        }
-        if let Err(error) = self.broker.unsubscribe(swept.clone()).await {
-            warn!(%error, "could not unsubscribe from empty channels");
-        }
-        // Who came meanwhile may have subscribed before this came to the broker.
-        swept.retain(|name| self.hub.is_open(name));
-        if !swept.is_empty()
-            && let Err(error) = self.broker.subscribe(swept).await
-        {
-            warn!(%error, "could not subscribe to channels that are wanted again");
+        let swept = self.hub.sweep();
+        if let Some(interest) = &self.interest {
+            interest.give_up(self.hub.unheard(swept));
         }
     }
 }

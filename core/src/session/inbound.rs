@@ -296,6 +296,7 @@ impl Session {
                 channels.push(channel);
             }
         }
+        self.node.verify_elsewhere(&identity.user).await;
         self.admit(identity)?;
         self.resume = connect.resume.map(Box::new);
         Ok(channels)

@@ -17,6 +17,11 @@
 //! `scripts/install-brokers` installs what they run. Where it is missing a start panics and says so: a
 //! test that wants a broker never passes without one. Linux only.
 //!
+//! # Starts
+//! On two idle cores NATS and Redis are ready in 15 ms, Kafka in 0.6 to 1 s, RabbitMQ in 3 to 5 s; started
+//! again after a kill, Kafka in 4.5 s (see [`KafkaServer`]) and RabbitMQ in 3 s. They take 20, 12, 150 and
+//! 140 MB.
+//!
 //! # Ends
 //! A server is killed, and its folder removed, when its value is dropped, also by a panic. One whose
 //! process is killed, or that is shared, is killed by the kernel when the process ends
@@ -25,17 +30,21 @@
 #![deny(missing_docs)]
 
 mod installed;
+mod kafka;
 mod lease;
 mod nats;
 mod probe;
 mod process;
 mod rabbitmq;
+mod redis;
 mod server;
 
+pub use kafka::KafkaServer;
 pub use lease::Lease;
 pub use nats::NatsServer;
 pub use process::Program;
 pub use rabbitmq::RabbitMqServer;
+pub use redis::RedisServer;
 pub use server::{Broker, Server};
 
 /// A NATS server with JetStream.
@@ -43,3 +52,9 @@ pub type Nats = Server<NatsServer>;
 
 /// A RabbitMQ server.
 pub type RabbitMq = Server<RabbitMqServer>;
+
+/// A Kafka broker.
+pub type Kafka = Server<KafkaServer>;
+
+/// A Redis server.
+pub type Redis = Server<RedisServer>;

@@ -12,7 +12,8 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(10);
@@ -131,8 +132,20 @@ impl Process {
         }
     }
 
-    /// Sends a signal to the program and all it started.
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Stops the program and all it started, and waits until none of its threads runs.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        // Threads on other processors go on for a moment. An end counts as well, and is left to `drop`.
+        let event = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ = retry_on_intr(|| waitid(WaitId::Pid(self.group()), event));
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         // Whoever is gone needs none.
         let _ = kill_process_group(self.group(), signal);
     }

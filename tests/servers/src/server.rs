@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
@@ -125,18 +124,18 @@ impl<B: Broker> Server<B> {
         self.processes = blocking(move || home.start()).await;
     }
 
-    /// Stops it in its tracks with SIGSTOP: connections stay, nothing is answered, until
-    /// [`resume`](Self::resume).
+    /// Stops it in its tracks with SIGSTOP, and waits until it stands still: connections stay, nothing is
+    /// answered, until [`resume`](Self::resume).
     pub fn pause(&mut self) {
         for process in &self.processes {
-            process.signal(Signal::STOP);
+            process.stop();
         }
     }
 
     /// Lets it go on after a [`pause`](Self::pause).
     pub fn resume(&mut self) {
         for process in &self.processes {
-            process.signal(Signal::CONT);
+            process.go_on();
         }
     }
 }

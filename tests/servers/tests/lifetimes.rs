@@ -47,6 +47,16 @@ fn a_shared_server_outlives_the_runtime_that_started_it() {
     assert!(is_up(&url));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_start_takes_no_time_of_a_paused_clock() {
+    let begun = tokio::time::Instant::now();
+    let mut nats = Nats::start().await;
+    nats.kill().await;
+    nats.start_again().await;
+    assert!(is_up(&nats.url()));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
 #[tokio::test]
 async fn a_panic_ends_the_server_and_removes_its_folder() {
     let nats = Nats::start().await;

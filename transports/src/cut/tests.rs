@@ -250,7 +250,7 @@ async fn an_end_in_order_waits_for_the_reader_but_not_for_ever() {
     for _ in 0..2000 {
         server.publish("a", 7000).await;
     }
-    server.node.disconnect_user("a", &Disconnect::EXPIRED);
+    server.node.disconnect_user("a", &Disconnect::EXPIRED).await;
     let told = Instant::now();
     server.sessions(0).await;
     let limits = super::END_WITHIN - Duration::from_millis(500)..super::END_WITHIN * 2;
@@ -266,7 +266,10 @@ async fn an_answer_that_breaks_off_has_no_clean_end() {
     let answer = requests.send_request(get(&server, "/b")).await.unwrap();
     server.sessions(2).await;
     for user in ["a", "b"] {
-        server.node.disconnect_user(user, &Disconnect::EXPIRED);
+        server
+            .node
+            .disconnect_user(user, &Disconnect::EXPIRED)
+            .await;
     }
     assert_ne!(last_bytes(stream).await, b"0\r\n\r\n");
     let body = timeout(IN_TIME, answer.into_body().collect())
@@ -283,7 +286,10 @@ async fn an_answer_in_order_leaves_the_connection_to_the_next() {
     let request = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a.example\r\n\r\n");
     stream.write_all(request("/a").as_bytes()).await.unwrap();
     server.sessions(1).await;
-    server.node.disconnect_user("a", &Disconnect::SHUTDOWN);
+    server
+        .node
+        .disconnect_user("a", &Disconnect::SHUTDOWN)
+        .await;
     server.sessions(0).await;
     read_until(&mut stream, b"0\r\n\r\n").await;
     // Longer than a stream may go on after its session was told to end.

@@ -32,14 +32,14 @@ struct Disconnected {
     disconnected: usize,
 }
 
-/// Closes a user's connections to this node with the code that the body names.
+/// Closes a user's connections, to whichever node, with the code that the body names.
 pub(super) async fn disconnect<B>(node: &Node, user: &str, body: B) -> Result<Response<Body>, Error>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let disconnect = instructed(&read(body, MAX_BODY).await?)?;
-    let disconnected = node.disconnect_user(user, &disconnect);
+    let disconnected = node.disconnect_user(user, &disconnect).await;
     Ok(json(StatusCode::OK, &Disconnected { disconnected }))
 }
 

@@ -195,7 +195,9 @@ impl End {
         Self {
             disconnect: Disconnect::CONNECTION_CLOSED,
             frame: Some(close_frame(code, reason)),
-            finish: false,
+            // Of which the first thing is to queue nothing more: a flush that came after the close
+            // frame would be a breach of the protocol.
+            finish: true,
         }
     }
 

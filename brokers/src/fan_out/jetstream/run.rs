@@ -15,8 +15,8 @@ use tracing::{debug, info, warn};
 use super::line::{Line, context};
 use super::log::{self, Log};
 use super::{Shared, lock};
-use crate::fan_out::dropped::Dropped;
 use crate::fan_out::nats::{Failure, Session, chain};
+use crate::fan_out::undecodable::Undecodable;
 
 /// Messages that the server sends ahead.
 const AHEAD: usize = 512;
@@ -70,7 +70,7 @@ pub(super) async fn run(
     mut stop: watch::Receiver<bool>,
 ) {
     let connecting = async {
-        let mut undecodable = Dropped::undecodable();
+        let mut undecodable = Undecodable::new();
         let mut pause = *PAUSES.start();
         loop {
             let Err(failure) =
@@ -110,7 +110,7 @@ async fn connect(
     shared: &Arc<Shared>,
     ingress: &Ingress,
     progress: &mut Progress,
-    undecodable: &mut Dropped,
+    undecodable: &mut Undecodable,
 ) -> Result<Infallible, Failure> {
     let config = &shared.config;
     let session = Session::connect(&config.address, "fanfare").await?;
@@ -165,13 +165,13 @@ async fn connect(
 
 /// Events that live in no log.
 async fn listen(session: &Session, cluster: &str, ingress: Ingress) -> Result<(), Failure> {
-    let mut undecodable = Dropped::undecodable();
+    let mut undecodable = Undecodable::new();
     let take = move |message: async_nats::Message| {
         match Event::decode(message.payload) {
             Ok(event) => {
                 let _ = ingress.deliver(event);
             }
-            Err(error) => undecodable.count(1, "among live events", error),
+            Err(error) => undecodable.count("among live events", error),
         }
         ready(())
     };
@@ -182,7 +182,7 @@ async fn listen(session: &Session, cluster: &str, ingress: Ingress) -> Result<()
 struct Reading<'a> {
     log: Arc<Log>,
     ingress: &'a Ingress,
-    undecodable: &'a mut Dropped,
+    undecodable: &'a mut Undecodable,
     /// Up to here events were in the log before this node began.
     begun: u64,
     /// How many messages the consumer has delivered.
@@ -232,7 +232,7 @@ impl Reading<'_> {
                 let begins = sequence <= self.begun;
                 let _ = self.ingress.deliver_at(event, position, begins);
             }
-            Err(error) => self.undecodable.count(1, "in the log", error),
+            Err(error) => self.undecodable.count("in the log", error),
         }
         self.log.reached(sequence);
         Ok(())

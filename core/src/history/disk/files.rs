@@ -7,6 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::error::{OpenError, OpenErrorKind};
@@ -46,6 +47,8 @@ pub(super) struct Files {
     heads: Keyspace,
     events: Keyspace,
     receipts: Keyspace,
+    /// What was accepted while the broker was away, by lane and place.
+    spill: Keyspace,
 }
 
 /// What an open folder says of its channels.
@@ -98,6 +101,7 @@ impl Files {
             heads: keyspace("heads")?,
             events: keyspace("events")?,
             receipts: keyspace("receipts")?,
+            spill: keyspace("spill")?,
             database,
         })
     }
@@ -174,7 +178,13 @@ impl Files {
     /// It waits by itself where it is far behind, but for ever if its threads have failed meanwhile
     /// (fjall 3.1.13, `Keyspace::local_backpressure`); this keeps it from getting there.
     fn wait_for_sorting(&self) -> Result<(), FilesError> {
-        let keyspaces = [&self.events, &self.heads, &self.receipts, &self.about];
+        let keyspaces = [
+            &self.events,
+            &self.heads,
+            &self.receipts,
+            &self.about,
+            &self.spill,
+        ];
         while keyspaces.iter().any(|keyspace| {
             keyspace.sealed_memtable_count() > UNSORTED || keyspace.tree.l0_run_count() > UNMERGED
         }) {
@@ -201,6 +211,47 @@ impl Files {
         for entry in self.events.range(range) {
             let (key, record) = entry.into_inner()?;
             each(offset_of(&key)?, &record)?;
+        }
+        Ok(())
+    }
+
+    /// The oldest frames of a lane, with their places.
+    pub(super) fn spilled(&self, lane: u16, limit: usize) -> Result<Vec<(u64, Bytes)>, FilesError> {
+        let mut frames = Vec::new();
+        for entry in self.spill.prefix(lane.to_be_bytes()).take(limit) {
+            let (key, frame) = entry.into_inner()?;
+            let (_, place) = spill_place(&key)?;
+            frames.push((place, Bytes::copy_from_slice(&frame)));
+        }
+        Ok(frames)
+    }
+
+    /// The places of a lane up to one, and how long the frames are.
+    pub(super) fn spilled_up_to(
+        &self,
+        lane: u16,
+        up_to: u64,
+    ) -> Result<Vec<(u64, usize)>, FilesError> {
+        let mut places = Vec::new();
+        for entry in self
+            .spill
+            .range(spill_key(lane, 0)..=spill_key(lane, up_to))
+        {
+            let (key, frame) = entry.into_inner()?;
+            places.push((spill_place(&key)?.1, frame.len()));
+        }
+        Ok(places)
+    }
+
+    /// Visits all frames: lane, place, and how long they are.
+    pub(super) fn each_spilled(
+        &self,
+        mut visit: impl FnMut(u16, u64, usize),
+    ) -> Result<(), FilesError> {
+        for entry in self.spill.iter() {
+            let (key, frame) = entry.into_inner()?;
+            let (lane, place) = spill_place(&key)?;
+            visit(lane, place, frame.len());
         }
         Ok(())
     }
@@ -278,6 +329,15 @@ impl Batch<'_> {
         }
     }
 
+    pub(super) fn spill(&mut self, lane: u16, place: u64, frame: &[u8]) {
+        let key = spill_key(lane, place);
+        self.batch.insert(&self.files.spill, key, frame);
+    }
+
+    pub(super) fn unspill(&mut self, lane: u16, place: u64) {
+        self.batch.remove(&self.files.spill, spill_key(lane, place));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.batch.len()
     }
@@ -295,8 +355,21 @@ impl Batch<'_> {
     }
 }
 
+fn spill_key(lane: u16, place: u64) -> [u8; 10] {
+    let mut key = [0; 10];
+    key[..2].copy_from_slice(&lane.to_be_bytes());
+    key[2..].copy_from_slice(&place.to_be_bytes());
+    key
+}
+
+fn spill_place(key: &[u8]) -> Result<(u16, u64), Malformed> {
+    let (lane, place) = key.split_first_chunk::<2>().ok_or(Malformed)?;
+    let place = decode_u64(place)?;
+    Ok((u16::from_be_bytes(*lane), place))
+}
+
 impl FilesError {
-    fn at_open(self, folder: &Path) -> OpenError {
+    pub(super) fn at_open(self, folder: &Path) -> OpenError {
         let kind = match &self {
             Self::Engine(fjall::Error::Locked) => OpenErrorKind::InUse,
             Self::Engine(error) => match io_kind(error) {

@@ -417,3 +417,41 @@ fn garble(folder: &Path, garbled: &mut u32) {
         }
     }
 }
+
+#[tokio::test]
+async fn what_waits_for_the_broker_survives_and_is_bounded() {
+    let folder = folder();
+    let frames = |range: std::ops::Range<u8>| {
+        range
+            .map(|n| vec![n; 100].into())
+            .collect::<Vec<bytes::Bytes>>()
+    };
+    {
+        let disk = Disk::open(folder.path()).unwrap();
+        let spill = disk.spill(10 * 200).unwrap();
+        assert!(spill.read(0, 9).await.unwrap().is_empty());
+        spill.append(0, frames(0..5)).await.unwrap();
+        spill.append(7, frames(5..8)).await.unwrap();
+        spill.append(0, frames(8..10)).await.unwrap();
+        let full = spill.append(7, frames(0..5)).await;
+        assert!(matches!(full, Err(crate::broker::SpillError::Full)));
+        spill
+            .remove(0, spill.read(0, 2).await.unwrap()[1].0)
+            .await
+            .unwrap();
+        assert_eq!(spill.len(), 8);
+    }
+    let disk = Disk::open(folder.path()).unwrap();
+    let spill = disk.spill(10 * 200).unwrap();
+    assert_eq!(spill.len(), 8);
+    spill.append(0, frames(10..11)).await.unwrap();
+    let kept = spill.read(0, 99).await.unwrap();
+    let first = kept.iter().map(|(_, frame)| frame[0]).collect::<Vec<_>>();
+    assert_eq!(first, [2, 3, 4, 8, 9, 10]);
+    assert!(kept.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    disk.close().await;
+    assert!(spill.append(0, frames(0..1)).await.is_err());
+    drop(disk);
+    let disk = Disk::open(folder.path()).unwrap();
+    assert_eq!(disk.spill(0).unwrap().len(), 9);
+}

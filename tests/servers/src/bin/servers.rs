@@ -1,7 +1,7 @@
 //! Runs brokers for JavaScript tests, benches, and people who try things.
 //!
 //! ```sh
-//! cargo run -p fanfare-test-servers --bin servers -- nats rabbitmq
+//! cargo run -p fanfare-test-servers --bin servers -- nats rabbitmq kafka redis
 //! ```
 //!
 //! prints a line `NAME URL` for each as soon as it is ready, and runs them until it gets SIGTERM or SIGINT,
@@ -16,12 +16,12 @@ use std::process::{ExitCode, exit};
 use std::thread;
 use std::time::Instant;
 
-use fanfare_test_servers::{Broker, Nats, RabbitMq, Server};
+use fanfare_test_servers::{Broker, Kafka, Nats, RabbitMq, Redis, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-const NAMES: [&str; 2] = ["nats", "rabbitmq"];
+const NAMES: [&str; 4] = ["nats", "rabbitmq", "kafka", "redis"];
 
 /// A server of any kind, which only has to be kept.
 type Running = Box<dyn Any + Send>;
@@ -33,6 +33,8 @@ async fn main() -> ExitCode {
         match name.as_str() {
             "nats" => starting.spawn(run(Nats::start())),
             "rabbitmq" => starting.spawn(run(RabbitMq::start())),
+            "kafka" => starting.spawn(run(Kafka::start())),
+            "redis" => starting.spawn(run(Redis::start())),
             _ => return usage(),
         };
     }

@@ -1,0 +1,384 @@
+//! The connection to Kafka: made, watched, and made again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanfare::Ingress;
+use fanfare::broker::BrokerError;
+use rdkafka::error::KafkaError;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, info, warn};
+
+use super::config::Config;
+use super::positions::{Positions, Start};
+use super::reader::{Reader, Reading};
+use super::topics::{Log, Seen, Topics};
+use super::writer::Writer;
+use super::{Shared, blocking, retire, unavailable};
+
+/// How long a start may wait for the first answer.
+const FOUND_WITHIN: Duration = Duration::from_secs(4);
+/// How long topics may take to be created, and their partitions to have leaders.
+const READY_WITHIN: Duration = Duration::from_secs(15);
+/// How often it is asked whether anyone is there.
+const ASKED_EVERY: Duration = Duration::from_millis(500);
+/// How long the answer may take before the connection counts as lost.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(1500);
+/// How often the log is looked at: which one it is, and where it ends.
+const SURVEYED_EVERY: Duration = Duration::from_secs(5);
+const RETRIED_EVERY: Duration = Duration::from_millis(200);
+
+/// One node's connection.
+pub(super) struct Link {
+    config: Config,
+    topics: Arc<Topics>,
+    shared: Arc<Shared>,
+    ingress: Ingress,
+    session: Session,
+}
+
+/// What is thrown away when the connection is lost.
+struct Session {
+    writer: Arc<Writer>,
+    reader: Reader,
+    positions: Arc<Positions>,
+    /// Raised by the writer: is anyone there?
+    doubt: Arc<Notify>,
+    /// Raised by the reader: it cannot go on.
+    stuck: Arc<Notify>,
+    caught_up: oneshot::Receiver<()>,
+}
+
+impl Link {
+    /// Connects, and hands over what is in the log.
+    pub(super) async fn connect(
+        config: Config,
+        shared: Arc<Shared>,
+        ingress: Ingress,
+    ) -> Result<Self, BrokerError> {
+        let servers = config.servers.join(", ");
+        let wrong = |error: KafkaError| unavailable(format!("no client for Kafka: {error}"));
+        let topics = Arc::new(Topics::new(&config).map_err(wrong)?);
+        let session = Session::open(&config, &topics, &shared, &ingress, &servers, FOUND_WITHIN);
+        let mut session = session.await?;
+        if let Err(error) = session.catch_up(&topics).await {
+            session.close().await;
+            return Err(error);
+        }
+        info!(
+            servers,
+            log = session.positions.identity(),
+            "reading from Kafka"
+        );
+        Ok(Self {
+            config,
+            topics,
+            shared,
+            ingress,
+            session,
+        })
+    }
+
+    pub(super) fn writer(&self) -> Arc<Writer> {
+        self.session.writer.clone()
+    }
+
+    /// Keeps the connection until told to stop, or nobody is left who could tell.
+    pub(super) async fn keep(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            let stopped = stop.wait_for(|stop| *stop);
+            let reason = tokio::select! {
+                _ = stopped => break,
+                reason = self.session.watch(&self.topics) => reason,
+            };
+            self.shared.lose();
+            warn!(reason, "lost Kafka");
+            let reopened = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => None,
+                session = self.reopen() => Some(session),
+            };
+            let Some(session) = reopened else { break };
+            retire(std::mem::replace(&mut self.session, session).writer);
+            self.shared.open(self.session.writer.clone());
+            info!(log = self.session.positions.identity(), "Kafka is back");
+        }
+        self.session.close().await;
+    }
+
+    async fn reopen(&mut self) -> Session {
+        self.session.give_up().await;
+        let servers = self.config.servers.join(", ");
+        loop {
+            let opened = Session::open(
+                &self.config,
+                &self.topics,
+                &self.shared,
+                &self.ingress,
+                &servers,
+                READY_WITHIN,
+            );
+            match opened.await {
+                Ok(session) => return session,
+                Err(error) => debug!(?error, "Kafka is not back yet"),
+            }
+            sleep(RETRIED_EVERY).await;
+        }
+    }
+}
+
+impl Session {
+    /// Connects and begins to read, from where `shared` has got to.
+    async fn open(
+        config: &Config,
+        topics: &Arc<Topics>,
+        shared: &Shared,
+        ingress: &Ingress,
+        servers: &str,
+        found_within: Duration,
+    ) -> Result<Self, BrokerError> {
+        let doubt = Arc::new(Notify::new());
+        let writer = Writer::new(config, doubt.clone());
+        let writer =
+            writer.map_err(|error| unavailable(format!("no client for Kafka: {error}")))?;
+        let writer = Arc::new(writer);
+        let opened = async {
+            let until = Instant::now() + found_within;
+            found(&writer, topics, servers, until).await?;
+            let log = topics.ready(&writer, Instant::now() + READY_WITHIN).await?;
+            let live = ends(&writer, &topics.live, 1).await?[0].1;
+            let ends = ends(&writer, &topics.events, log.partitions).await?;
+            let known = shared.positions();
+            let Some((positions, began)) = begin(&known, &log, &ends, config.read_back) else {
+                error!(
+                    topic = topics.events,
+                    "the log has lost its end; clients will be told that they may have missed events"
+                );
+                topics.renew_from(&log.identity, log.partitions).await?;
+                return Err(unavailable("the log has lost its end"));
+            };
+            shared.read_from(positions.clone());
+            let stuck = Arc::new(Notify::new());
+            let (catching_up, caught_up) = oneshot::channel();
+            let reading = Reading {
+                ingress: ingress.clone(),
+                positions: positions.clone(),
+                began,
+                ends: ends.iter().map(|(_, end)| *end).collect(),
+                live,
+                caught_up: catching_up,
+                alarm: stuck.clone(),
+            };
+            let reader = Reader::new(config, topics, reading);
+            let reader =
+                reader.map_err(|error| unavailable(format!("no reader for Kafka: {error}")))?;
+            Ok((reader, positions, stuck, caught_up))
+        };
+        match opened.await {
+            Ok((reader, positions, stuck, caught_up)) => Ok(Self {
+                writer,
+                reader,
+                positions,
+                doubt,
+                stuck,
+                caught_up,
+            }),
+            Err(error) => {
+                retire(writer);
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until what was in the log has been handed over.
+    async fn catch_up(&mut self, topics: &Topics) -> Result<(), BrokerError> {
+        loop {
+            tokio::select! {
+                caught_up = &mut self.caught_up => {
+                    return caught_up.map_err(|_| unavailable("reading from Kafka has ended"));
+                }
+                () = self.stuck.notified() => {
+                    return Err(unavailable("the log was changed while it was read"));
+                }
+                () = sleep(ASKED_EVERY) => {}
+            }
+            let seen = Topics::look(&self.writer, &topics.events, ANSWERED_WITHIN).await;
+            if let Seen::Silent(reason) = seen {
+                return Err(unavailable(format!(
+                    "Kafka was lost while its log was read: {reason}"
+                )));
+            }
+        }
+    }
+
+    /// Returns when the session cannot go on, with why.
+    async fn watch(&self, topics: &Topics) -> String {
+        let mut surveyed = Instant::now();
+        let mut told = false;
+        loop {
+            tokio::select! {
+                () = self.stuck.notified() => return "reading was interrupted".to_owned(),
+                () = self.doubt.notified() => {}
+                () = sleep(ASKED_EVERY) => {}
+            }
+            if let Some(reason) = self.writer.broken() {
+                return reason;
+            }
+            let partitions = self.positions.partitions();
+            match Topics::look(&self.writer, &topics.events, ANSWERED_WITHIN).await {
+                Seen::Silent(reason) => return self.writer.reason().unwrap_or(reason),
+                Seen::Missing => return format!("the topic {} is gone", topics.events),
+                Seen::Usable(count) if count != partitions && !told => {
+                    told = true;
+                    error!(
+                        topic = topics.events,
+                        partitions,
+                        count,
+                        "the number of partitions was changed: all nodes must be started again at once"
+                    );
+                }
+                Seen::Usable(_) | Seen::Refused(_) | Seen::Not(_) => {}
+            }
+            if surveyed.elapsed() >= SURVEYED_EVERY {
+                surveyed = Instant::now();
+                if let Err(reason) = self.survey(topics).await {
+                    return reason;
+                }
+            }
+        }
+    }
+
+    /// Whether the log is the one that is read, and how much of it is not read yet.
+    async fn survey(&self, topics: &Topics) -> Result<(), String> {
+        let positions = &self.positions;
+        let partitions = positions.partitions();
+        match topics.log(partitions).await {
+            Ok(log) if log.identity != positions.identity() => {
+                return Err(format!("the topic {} was made anew", topics.events));
+            }
+            Ok(_) => {}
+            Err(error) => debug!(?error, "Kafka does not describe its topics"),
+        }
+        // Before the ends are asked for: they only move on.
+        let read = (0..partitions).map(|partition| positions.next(partition));
+        let read = read.collect::<Vec<_>>();
+        match ends(&self.writer, &topics.events, partitions).await {
+            Ok(ends) => {
+                let mut lag = 0;
+                for ((_, end), next) in ends.iter().zip(read) {
+                    lag += end
+                        .checked_sub(next)
+                        .ok_or_else(|| format!("the topic {} has lost its end", topics.events))?;
+                }
+                metrics::gauge!("fanfare_broker_lag").set(lag as f64);
+            }
+            Err(error) => debug!(?error, "Kafka does not say where its topics end"),
+        }
+        Ok(())
+    }
+
+    /// Fails what is under way and stops reading. Resolves when nothing more is handed over.
+    async fn give_up(&mut self) {
+        self.writer.give_up();
+        self.reader.stop().await;
+    }
+
+    async fn close(mut self) {
+        self.give_up().await;
+        let writer = self.writer;
+        blocking(move || drop(writer)).await;
+    }
+}
+
+/// Waits for the first answer.
+async fn found(
+    writer: &Arc<Writer>,
+    topics: &Topics,
+    servers: &str,
+    until: Instant,
+) -> Result<(), BrokerError> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let within = left.clamp(Duration::from_millis(100), ANSWERED_WITHIN);
+        let Seen::Silent(reason) = Topics::look(writer, &topics.events, within).await else {
+            return Ok(());
+        };
+        if Instant::now() >= until {
+            let reason = writer.reason().unwrap_or(reason);
+            return Err(unavailable(format!(
+                "no Kafka answers at {servers}: {reason}"
+            )));
+        }
+    }
+}
+
+/// Where to begin, and up to where events belong to the time before. None where the log has lost
+/// events that this node has handed over.
+fn begin(
+    known: &Arc<Positions>,
+    log: &Log,
+    ends: &[(u64, u64)],
+    read_back: u64,
+) -> Option<(Arc<Positions>, Vec<u64>)> {
+    if known.identity() != log.identity {
+        let share = (read_back / ends.len() as u64).max(1);
+        let starts = ends.iter().map(|(low, high)| {
+            let next = high.saturating_sub(share).max(*low);
+            Start { from: next, next }
+        });
+        let positions = Positions::new(log.identity.clone(), starts);
+        return Some((
+            Arc::new(positions),
+            ends.iter().map(|(_, high)| *high).collect(),
+        ));
+    }
+    let mut trimmed = false;
+    let mut starts = Vec::new();
+    let mut began = Vec::new();
+    for (partition, (low, high)) in ends.iter().enumerate() {
+        let next = known.next(partition);
+        if *high < next {
+            return None;
+        }
+        if *low > next {
+            warn!(
+                partition,
+                from = next,
+                to = low,
+                "the log was trimmed before it was read"
+            );
+            trimmed = true;
+            starts.push(Start {
+                from: *low,
+                next: *low,
+            });
+            began.push(*high);
+        } else {
+            starts.push(Start {
+                from: known.from(partition),
+                next,
+            });
+            began.push(0);
+        }
+    }
+    let positions = if trimmed {
+        Arc::new(Positions::new(log.identity.clone(), starts.into_iter()))
+    } else {
+        known.clone()
+    };
+    Some((positions, began))
+}
+
+async fn ends(
+    writer: &Arc<Writer>,
+    topic: &str,
+    partitions: usize,
+) -> Result<Vec<(u64, u64)>, BrokerError> {
+    let (writer, name) = (writer.clone(), topic.to_owned());
+    let ends = blocking(move || {
+        let of = |partition| writer.ends(&name, partition, ANSWERED_WITHIN);
+        (0..partitions).map(of).collect::<Result<Vec<_>, _>>()
+    });
+    let ends = ends.await;
+    ends.map_err(|error| unavailable(format!("Kafka does not say where {topic} ends: {error}")))
+}

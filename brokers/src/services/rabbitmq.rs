@@ -1,0 +1,207 @@
+//! RabbitMQ: a durable topic exchange, a queue for each group.
+//!
+//! ```text
+//! publish -> exchange -> queue of group A -> consumer -> ack
+//!                     -> queue of group B        | retry after n ms
+//!                              ^                 v
+//!                              +---- QUEUE.retry.n (expires after n ms)
+//!                                                | given up
+//!                                                v
+//!                            dead letter exchange -> failed_events
+//! ```
+//!
+//! Publications are mandatory and confirmed: what no queue takes is an error. A record that is put off
+//! or given up is confirmed in its new queue before it leaves the old one, so that it is in both for a
+//! moment and never in neither. Dead letters of the server itself, rejected by another program,
+//! expired, or displaced, are listed and replayed as well.
+
+mod connection;
+mod dead_letters;
+mod error;
+mod message;
+mod publisher;
+mod settle;
+mod source;
+mod topology;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fanfare::{BoxFuture, BrokerError};
+use lapin::uri::AMQPUri;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::connection::{Link, connect, declare_group};
+use self::dead_letters::QueueDeadLetters;
+use self::error::{rejected, short, unavailable};
+use self::message::Message;
+use self::publisher::{Publication, Publisher};
+use self::settle::Group;
+use self::source::QueueSource;
+pub use self::topology::{DeadLetterQueue, Durability, Queue, Topology};
+use super::engine::{DeadLetters, Engine, Record, Source, Subscription};
+
+/// The most of [`Subscription::prefetch`].
+const MOST_PREFETCH: u16 = 10_000;
+
+/// Services' topics in RabbitMQ.
+///
+/// Connects again by itself, with growing pauses, and reads on; publications fail at once meanwhile.
+pub struct RabbitMq {
+    topology: Arc<Topology>,
+    link: Link,
+    publisher: Publisher,
+    stop: watch::Sender<bool>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl RabbitMq {
+    /// Connects, and declares exchanges and queues that are missing.
+    ///
+    /// `url` is `amqp://USER:PASSWORD@HOST:PORT/VHOST`, the virtual host percent-encoded (`%2f`), or
+    /// `amqps://`. To be called in a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`Rejected`](fanfare::BrokerErrorKind::Rejected) where `url` is none, the credentials are not
+    /// taken, or something exists that was declared otherwise;
+    /// [`Unavailable`](fanfare::BrokerErrorKind::Unavailable) where the server is away.
+    pub async fn connect(url: &str, topology: Topology) -> Result<Self, BrokerError> {
+        let uri = parse(url)?;
+        let topology = Arc::new(topology);
+        let (link, keeper) = Box::pin(connect(uri, topology.clone())).await?;
+        let (stop, stopping) = watch::channel(false);
+        let (publisher, publishing) = Publisher::new(link.clone());
+        tokio::spawn(publishing);
+        let keeper = tokio::spawn(Box::pin(keeper.keep(stopping)));
+        Ok(Self {
+            topology,
+            link,
+            publisher,
+            stop,
+            keeper: Mutex::new(Some(keeper)),
+        })
+    }
+
+    fn group(&self, subscription: &Subscription) -> Result<Arc<Group>, BrokerError> {
+        let Subscription {
+            topic,
+            group,
+            prefetch,
+        } = subscription;
+        if topic.is_empty() || group.is_empty() {
+            return Err(rejected("a subscription has a topic and a group"));
+        }
+        if !(1..=MOST_PREFETCH).contains(prefetch) {
+            return Err(rejected(format!(
+                "a prefetch is 1 to {MOST_PREFETCH}, not {prefetch}"
+            )));
+        }
+        // Its own, so that nothing else waits where one of its queues takes long.
+        let (publisher, publishing) = Publisher::new(self.link.clone());
+        tokio::spawn(publishing);
+        Ok(Arc::new(Group {
+            topology: self.topology.clone(),
+            queue: self.topology.queue_of(topic, group),
+            link: self.link.clone(),
+            publisher,
+            retries: Mutex::default(),
+        }))
+    }
+
+    fn publication(&self, record: Record) -> Result<Publication, BrokerError> {
+        Ok(Publication {
+            exchange: short(&self.topology.exchange)?,
+            routing_key: short(&record.topic)?,
+            payload: record.payload.clone(),
+            properties: Message::new(record).published(),
+        })
+    }
+}
+
+impl Engine for RabbitMq {
+    fn name(&self) -> &'static str {
+        "rabbitmq"
+    }
+
+    fn publish(&self, record: Record) -> BoxFuture<'_, Result<(), BrokerError>> {
+        if *self.stop.borrow() {
+            return Box::pin(async { Err(unavailable("the engine was shut down")) });
+        }
+        if let Err(error) = self.link.now() {
+            return Box::pin(async { Err(error) });
+        }
+        match self.publication(record) {
+            Ok(publication) => Box::pin(self.publisher.publish(publication)),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+
+    fn open<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, BrokerError>> {
+        Box::pin(async move {
+            let group = self.group(subscription)?;
+            self.link.now()?;
+            let source = QueueSource::open(group, subscription.prefetch).await?;
+            Ok(Box::new(source) as Box<dyn Source>)
+        })
+    }
+
+    fn dead_letters<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Box<dyn DeadLetters>, BrokerError>> {
+        Box::pin(async move {
+            let group = self.group(subscription)?;
+            let channel = self.link.now()?.channel().await?;
+            // What is replayed needs a queue to go to.
+            declare_group(&channel, &self.topology, &group.queue).await?;
+            Ok(Box::new(QueueDeadLetters(group)) as Box<dyn DeadLetters>)
+        })
+    }
+
+    fn is_up(&self) -> bool {
+        self.link.now().is_ok()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.publisher.flush().await;
+            self.stop.send_replace(true);
+            let keeper = self
+                .keeper
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(keeper) = keeper {
+                // An error would be its panic, which has ended it.
+                let _ = keeper.await;
+            }
+        })
+    }
+}
+
+impl fmt::Debug for RabbitMq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitMq")
+            .field("exchange", &self.topology.exchange)
+            .field("is_up", &self.is_up())
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse(url: &str) -> Result<AMQPUri, BrokerError> {
+    let no_url = |problem: &str| {
+        rejected(format!(
+            "no URL of a RabbitMQ server, as in amqp://user:password@host:5672/%2f: {problem}"
+        ))
+    };
+    let uri = url.parse::<AMQPUri>().map_err(|error| no_url(&error))?;
+    // The parser takes an address in brackets for none at all, and would go to localhost.
+    if url.contains('[') {
+        return Err(no_url("name the host, or give its IPv4 address"));
+    }
+    Ok(uri)
+}
