@@ -26,6 +26,8 @@ enum Action {
     Outage(u8),
     /// One more node.
     Join,
+    /// A node is gone for ever, without a goodbye.
+    Die(usize),
 }
 
 fn actions() -> impl Strategy<Value = Vec<Action>> {
@@ -52,6 +54,8 @@ struct World {
     lost_in_a_row: HashMap<Path, u32>,
     loss: f64,
     random: SmallRng,
+    /// Whether a node has died, so that events may be lost.
+    mourns: bool,
 }
 
 struct Node {
@@ -87,6 +91,7 @@ impl World {
             lost_in_a_row: HashMap::new(),
             loss: 0.0,
             random: SmallRng::seed_from_u64(seed),
+            mourns: false,
         };
         for _ in 0..3 {
             world.join();
@@ -143,7 +148,7 @@ impl World {
             }
             Action::Pass(steps) => (0..steps).for_each(|_| self.step()),
             // One that flaps is away for longer than it is given.
-            Action::Cut(at, _) if self.nodes[at].cut_until + 150 > self.steps => {}
+            Action::Cut(at, _) if self.nodes[at].cut_until.saturating_add(150) > self.steps => {}
             Action::Cut(at, steps) => self.cut(at, steps),
             Action::Outage(steps) => {
                 for at in 0..self.nodes.len() {
@@ -158,6 +163,13 @@ impl World {
                 self.subscribe(self.nodes.len() - 1);
             }
             Action::Join => {}
+            // The last two stay.
+            Action::Die(at) if self.living().count() > 2 && self.nodes[at].lives() => {
+                self.mourns = true;
+                self.cut(at, 0);
+                self.nodes[at].cut_until = u64::MAX;
+            }
+            Action::Die(_) => {}
         }
     }
 
@@ -254,6 +266,7 @@ impl World {
                     }
                 }
                 Output::Subscribed(_) => self.nodes[at].subscribed = true,
+                Output::GaveUp(..) if self.mourns => {}
                 Output::GaveUp(channel, holes) => panic!("{at} gave up {holes} in {channel}"),
                 Output::Garbled => panic!("{at} cannot read a message"),
             }
@@ -283,15 +296,25 @@ impl World {
     }
 
     fn all_settled(&self) -> bool {
-        let mut nodes = self.nodes.iter();
-        nodes.all(|node| node.relay.members.settled(self.now))
+        self.living()
+            .all(|node| node.relay.members.settled(self.now))
+    }
+
+    fn living(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.lives())
     }
 
     fn idle(&self) -> bool {
-        let senders = self.nodes.iter().flat_map(|node| node.runs.values());
+        let senders = self.living().flat_map(|node| node.runs.values());
         senders
             .into_iter()
             .all(|sender| sender.settled == sender.events.len())
+    }
+}
+
+impl Node {
+    fn lives(&self) -> bool {
+        self.cut_until != u64::MAX
     }
 }
 
@@ -390,6 +413,63 @@ proptest! {
             for sender in world.nodes.iter().flat_map(|node| node.runs.values()) {
                 let own = order.iter().filter(|(origin, _)| *origin == sender.origin);
                 prop_assert!(own.map(|(_, number)| number).is_sorted(), "a run keeps its order");
+            }
+        }
+    }
+
+    #[test]
+    fn those_who_live_agree_again_after_deaths(
+        seed in any::<u64>(),
+        loss in 0.0..0.12f64,
+        before in actions(),
+        dies in 0..3usize,
+        between in actions(),
+        dies_too in 0..5usize,
+        after in actions(),
+    ) {
+        let mut world = World::new(seed);
+        world.loss = loss;
+        let deaths = [(before, dies), (between, dies_too)];
+        for (actions, dies) in deaths {
+            for action in &actions {
+                world.act(action);
+            }
+            world.act(&Action::Die(dies.min(world.nodes.len() - 1)));
+        }
+        for action in &after {
+            world.act(action);
+        }
+        let settle = |world: &mut World| {
+            for _ in 0..3_000 {
+                world.step();
+                if world.idle() {
+                    break;
+                }
+            }
+            for _ in 0..300 {
+                world.step();
+            }
+        };
+        settle(&mut world);
+        prop_assert!(world.idle(), "events cannot be published");
+        let lives = world.nodes.iter().position(Node::lives).unwrap();
+        let count = |node: &Node| CHANNELS.map(|name| of(node, name).len());
+        let seen = world.nodes.iter().map(count).collect::<Vec<_>>();
+        for channel in 0..CHANNELS.len() {
+            world.act(&Action::Publish(lives, channel, 5));
+        }
+        settle(&mut world);
+        for (name, at) in CHANNELS.into_iter().zip(0..) {
+            for (node, seen) in world.nodes.iter().zip(&seen) {
+                let all = of(node, name);
+                let copies = all.iter().collect::<HashSet<_>>().len();
+                prop_assert_eq!(copies, all.len(), "nothing comes twice");
+                let mut last = HashMap::new();
+                for (origin, number) in &all {
+                    let before = last.insert(origin, number);
+                    prop_assert!(before < Some(number), "a run keeps its order");
+                }
+                prop_assert!(!node.lives() || all.len() - seen[at] == 5, "all hear what is new");
             }
         }
     }
