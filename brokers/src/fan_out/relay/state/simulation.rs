@@ -446,7 +446,8 @@ proptest! {
                     break;
                 }
             }
-            for _ in 0..300 {
+            // Until an outage is over, and holes that nobody can fill are given up.
+            for _ in 0..700 {
                 world.step();
             }
         };
