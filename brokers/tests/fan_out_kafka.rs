@@ -5,28 +5,21 @@
     reason = "a test ends where something unexpected comes"
 )]
 
+mod kafka_nodes;
+
 use std::error::Error;
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fanfare::broker::{Broker, BrokerErrorKind, Covered};
-use fanfare::testing::broker::{Plan, Recorder, Seen, Server, check_all, check_outage};
-use fanfare::{BoxFuture, Channel, Event, Guarantee, Stamp};
+use fanfare::broker::{Broker, BrokerErrorKind};
+use fanfare::testing::broker::{Plan, Recorder, Server, check_all, check_outage};
+use fanfare::{BoxFuture, Channel, Event, Guarantee};
 use fanfare_brokers::fan_out::kafka::{Config, Kafka};
 use fanfare_test_servers::Kafka as KafkaServer;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-fn broker(url: &str, cluster: &str) -> Kafka {
-    Kafka::from_url(&format!("{url}?cluster={cluster}")).unwrap()
-}
+use kafka_nodes::{Admin, Listener, Node, PATIENCE, broker, event};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_keeps_what_every_broker_promises() {
@@ -109,7 +102,7 @@ async fn a_server_that_stands_still_is_noticed_and_forgiven() {
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), BrokerErrorKind::Unavailable);
-    sleep(Duration::from_secs(3).saturating_sub(paused.elapsed())).await;
+    sleep(Duration::from_secs(4).saturating_sub(paused.elapsed())).await;
     server.resume();
     node.up().await;
     node.send("thread.1", 21..=60).await;
@@ -154,6 +147,17 @@ async fn a_log_that_was_made_anew_has_new_epochs() {
     let late = Node::start(&server.url(), "anew").await;
     late.saw("thread.1", 31..=40).await;
     assert_eq!(late.covered("thread.1"), nodes[0].covered("thread.1"));
+    admin.delete("anew.live").await;
+    sleep(Duration::from_secs(2)).await;
+    let until = Instant::now() + PATIENCE;
+    let live = |node: &Node| !node.seen.of("live.1").is_empty();
+    while !nodes.iter().all(live) {
+        assert!(Instant::now() < until, "nothing is live");
+        let event = event("live.1", 1).with_guarantee(Guarantee::Ephemeral);
+        // While the topic is being made anew it fails.
+        let _ = nodes[0].broker.publish(event).await;
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,20 +226,21 @@ async fn a_log_that_lost_its_end_has_new_epochs() {
     // Both, and those that come later, are of one mind in the end.
     sleep(Duration::from_secs(7)).await;
     let late = Node::start(&server.url(), "short").await;
+    let kept = late.numbers("thread.1").len() as u64;
+    late.saw("thread.1", 1..=kept).await;
+    assert!((1..30).contains(&kept), "{kept} events are left of 30");
     late.send("thread.1", 31..=40).await;
-    let last = |node: &Node| *node.offsets("thread.1").last().unwrap();
+    let covered = late.covered("thread.1");
+    assert_ne!(covered.epoch, before.epoch);
     for node in [&nodes[0], &nodes[1]] {
-        node.until("the rest", || node.covered("thread.1").to == last(&late))
-            .await;
-        assert_eq!(node.covered("thread.1"), late.covered("thread.1"));
-        assert_eq!(node.offsets("thread.1").last(), Some(&last(&late)));
+        node.saw("thread.1", 1..=40).await;
+        let offsets = node.offsets("thread.1");
+        let expected = (1..=30).chain(kept + 1..=kept + 10);
+        assert_eq!(offsets, expected.collect::<Vec<_>>());
+        // What it had been handed before has positions of before.
+        let own = node.covered("thread.1");
+        assert_eq!((own.epoch, own.from), (covered.epoch, kept + 1));
     }
-    assert!(
-        last(&late) < 40,
-        "{} events, of which some were lost",
-        last(&late)
-    );
-    assert_ne!(late.covered("thread.1").epoch, before.epoch);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -326,6 +331,17 @@ async fn positions_are_those_that_publishers_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_is_refused_for_good() {
+    let server = KafkaServer::shared().await;
+    let node = Node::start(&server.url(), "large").await;
+    let payload = format!("\"{}\"", "x".repeat(1_100_000));
+    let large = Event::new(Channel::new("thread.1").unwrap(), "large", payload).unwrap();
+    let refused = node.broker.publish(large).await.unwrap_err();
+    assert_eq!(refused.kind(), BrokerErrorKind::Rejected, "{refused:?}");
+    node.send("thread.1", 1..=1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_reads_back_as_far_as_it_is_told_to() {
     let server = KafkaServer::shared().await;
     let first = Node::start(&server.url(), "back").await;
@@ -396,226 +412,4 @@ fn a_broker_that_is_dropped_leaves_nothing_behind() {
         seen
     });
     assert_eq!(seen.all().len(), 0);
-}
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A broker of a node, with a recorder in place of the node.
-struct Node {
-    broker: Kafka,
-    seen: Arc<Recorder>,
-}
-
-impl Node {
-    async fn start(url: &str, cluster: &str) -> Self {
-        Self::attach(broker(url, cluster)).await
-    }
-
-    async fn attach(broker: Kafka) -> Self {
-        let seen = Recorder::new();
-        if let Err(error) = broker.start(seen.ingress()).await {
-            panic!("{error:?}");
-        }
-        Self { broker, seen }
-    }
-
-    /// Publishes numbers, all at a time.
-    async fn send(&self, channel: &str, numbers: RangeInclusive<u64>) {
-        // What was sent before was confirmed.
-        let settled = numbers.start() - 1;
-        let sent = |number| after(settled, channel, number);
-        let publishing = numbers.map(|number| self.broker.publish(sent(number)));
-        for publishing in publishing.collect::<Vec<_>>() {
-            publishing.await.unwrap();
-        }
-    }
-
-    /// These numbers have come, once and in order, and no others.
-    async fn saw(&self, channel: &str, numbers: RangeInclusive<u64>) {
-        let expected = numbers.collect::<Vec<_>>();
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let seen = self.numbers(channel);
-            if seen == expected {
-                return;
-            }
-            assert!(Instant::now() < until, "{seen:?}");
-            sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    fn numbers(&self, channel: &str) -> Vec<u64> {
-        let seen = self.seen.of(channel);
-        let payload = |seen: &Seen| std::str::from_utf8(seen.event.payload()).unwrap().parse();
-        seen.iter().map(|seen| payload(seen).unwrap()).collect()
-    }
-
-    fn offsets(&self, channel: &str) -> Vec<u64> {
-        let seen = self.seen.of(channel);
-        seen.iter()
-            .map(|seen| seen.position.unwrap().offset)
-            .collect()
-    }
-
-    fn covered(&self, channel: &str) -> Covered {
-        self.broker
-            .covered(&Channel::new(channel).unwrap())
-            .unwrap()
-    }
-
-    async fn up(&self) {
-        self.until("up", || self.broker.is_up()).await;
-    }
-
-    async fn down(&self) {
-        self.until("down", || !self.broker.is_up()).await;
-    }
-
-    async fn until(&self, what: &str, reached: impl Fn() -> bool) {
-        let until = Instant::now() + PATIENCE;
-        while !reached() {
-            assert!(Instant::now() < until, "not {what}: {:?}", self.broker);
-            sleep(Duration::from_millis(10)).await;
-        }
-    }
-}
-
-fn event(channel: &str, number: u64) -> Event {
-    after(0, channel, number)
-}
-
-/// An event of a run, as a node would send it once it knows that those up to `settled` are written.
-fn after(settled: u64, channel: &str, number: u64) -> Event {
-    let channel = Channel::new(channel).unwrap();
-    let origin = channel
-        .as_str()
-        .bytes()
-        .fold(0, |sum, byte| sum * 31 + u64::from(byte));
-    let event = Event::new(channel, "tested", number.to_string()).unwrap();
-    event.stamped(Stamp {
-        origin,
-        number,
-        settled,
-    })
-}
-
-/// What administrators do.
-struct Admin {
-    client: AdminClient<DefaultClientContext>,
-    producer: FutureProducer,
-}
-
-impl Admin {
-    fn new(url: &str) -> Self {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", url.trim_start_matches("kafka://"));
-        Self {
-            client: config.create().unwrap(),
-            producer: config.create().unwrap(),
-        }
-    }
-
-    async fn create(&self, topic: &str, partitions: i32) {
-        let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-        let results = self
-            .client
-            .create_topics([&topic], &AdminOptions::new())
-            .await;
-        results.unwrap().pop().unwrap().unwrap();
-    }
-
-    async fn delete(&self, topic: &str) {
-        let results = self
-            .client
-            .delete_topics(&[topic], &AdminOptions::new())
-            .await;
-        results.unwrap().pop().unwrap().unwrap();
-    }
-
-    /// Removes what has offsets of Kafka before this one.
-    async fn trim(&self, topic: &str, partition: usize, before: i64) {
-        let mut offsets = TopicPartitionList::new();
-        let partition = i32::try_from(partition).unwrap();
-        offsets
-            .add_partition_offset(topic, partition, Offset::Offset(before))
-            .unwrap();
-        self.client
-            .delete_records(&offsets, &AdminOptions::new())
-            .await
-            .unwrap();
-    }
-
-    async fn write(&self, topic: &str, partition: usize, record: &[u8]) {
-        let partition = i32::try_from(partition).unwrap();
-        let record = FutureRecord::<(), [u8]>::to(topic)
-            .partition(partition)
-            .payload(record);
-        self.producer.send(record, PATIENCE).await.unwrap();
-    }
-}
-
-/// One more way into a server, over a wire that can be cut.
-struct Listener {
-    outside: SocketAddr,
-    cut: watch::Sender<bool>,
-}
-
-impl Listener {
-    /// Starts the server again with one more listener, and whatever else is to stand in its properties.
-    async fn add(server: &mut KafkaServer, protocol: &str, properties: &str) -> Self {
-        // A server has four ports, of which Kafka takes two.
-        let clients = server.url().replace("kafka://", "");
-        let mut inside: SocketAddr = clients.parse().unwrap();
-        inside.set_port(inside.port() + 2);
-        let outside = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = outside.local_addr().unwrap();
-        server.kill().await;
-        let file = server.folder().join("server.properties");
-        let text = std::fs::read_to_string(&file).unwrap();
-        let plain = format!("PLAINTEXT://{clients}");
-        let text = text.replace("\nlisteners=", &format!("\nlisteners=ADDED://{inside},"));
-        let text = format!(
-            "{text}advertised.listeners={plain},ADDED://{address}\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,ADDED:{protocol}\n\
-             {properties}"
-        );
-        std::fs::write(&file, text).unwrap();
-        server.start_again().await;
-        let cut = watch::Sender::new(false);
-        let state = cut.subscribe();
-        tokio::spawn(async move {
-            while let Ok((outer, _)) = outside.accept().await {
-                tokio::spawn(wire(outer, inside, state.clone()));
-            }
-        });
-        Self {
-            outside: address,
-            cut,
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("kafka://{}", self.outside)
-    }
-
-    fn cut(&self) {
-        self.cut.send_replace(true);
-    }
-
-    fn restore(&self) {
-        self.cut.send_replace(false);
-    }
-}
-
-async fn wire(mut outer: TcpStream, inside: SocketAddr, mut cut: watch::Receiver<bool>) {
-    if *cut.borrow() {
-        return;
-    }
-    let Ok(mut inner) = TcpStream::connect(inside).await else {
-        return;
-    };
-    tokio::select! {
-        _ = cut.wait_for(|cut| *cut) => {}
-        _ = tokio::io::copy_bidirectional(&mut outer, &mut inner) => {}
-    }
 }

@@ -23,6 +23,7 @@ mod writer;
 use std::fmt;
 use std::future::ready;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -43,9 +44,13 @@ const FINISHED_WITHIN: Duration = Duration::from_secs(5);
 /// Carries events by Kafka: ordered, durable, replayable, with positions that all nodes share.
 ///
 /// Costs three clients of librdkafka, with a thread for each broker that they talk to, and two threads
-/// of its own. A node asks twice a second whether Kafka answers. When it does not within 1.5 s, all that
-/// is under way fails as unavailable, and publishing is refused until it does again; nothing is kept to
-/// be sent later.
+/// of its own. A node asks twice a second whether Kafka answers. Where it does not within a second it is
+/// not up; after another second all that is under way fails as unavailable, and publishing is refused
+/// until it answers again. Nothing is kept to be sent later. At most 100,000 events, or 128 MiB of them,
+/// wait to be confirmed; those beyond are refused as unavailable.
+///
+/// A node needs to be allowed to describe, read and write the topics, and to create them and alter their
+/// configuration where it is to do that.
 ///
 /// Metrics: `fanfare_broker_lag` is the number of events in the log that this node has not read, over all
 /// partitions, every five seconds; `fanfare_events_dropped_total{reason="undecodable"}`.
@@ -70,6 +75,8 @@ struct Shared {
     live: String,
     positions: RwLock<Arc<Positions>>,
     way: RwLock<Way>,
+    /// Kafka has answered when it was asked last.
+    answers: AtomicBool,
 }
 
 /// The way to Kafka.
@@ -93,6 +100,7 @@ impl Kafka {
             live: config.live_topic(),
             positions: RwLock::new(Arc::new(Positions::unknown())),
             way: RwLock::new(Way::Lost),
+            answers: AtomicBool::new(true),
         });
         Ok(Self {
             config,
@@ -138,7 +146,14 @@ impl Broker for Kafka {
                 *link = Start::Begun;
             }
             let shared = self.shared.clone();
-            let link = Link::connect(self.config.clone(), shared, ingress).await?;
+            let link = Link::connect(self.config.clone(), shared, ingress).await;
+            let link = match link {
+                Ok(link) => link,
+                Err(error) => {
+                    self.replace(Start::Not);
+                    return Err(error);
+                }
+            };
             self.shared.open(link.writer());
             let stopped = self.stop.subscribe();
             let task = tokio::spawn(link.keep(stopped));
@@ -187,7 +202,7 @@ impl Broker for Kafka {
     }
 
     fn is_up(&self) -> bool {
-        matches!(*self.shared.way(), Way::Open(_))
+        self.shared.answers.load(Ordering::Acquire) && matches!(*self.shared.way(), Way::Open(_))
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
@@ -258,6 +273,7 @@ impl Shared {
             Way::Closed => Way::Closed,
             Way::Open(_) | Way::Lost => Way::Open(writer),
         });
+        self.answers.store(true, Ordering::Release);
     }
 
     fn lose(&self) {
@@ -278,9 +294,9 @@ impl Shared {
     }
 }
 
-/// Ends a writer, which blocks, away from the tasks. The link, which has it too, does the same.
-fn retire(writer: Arc<Writer>) {
-    drop(spawn_blocking(move || drop(writer)));
+/// Drops a client of librdkafka, which blocks, away from the tasks.
+fn retire<T: Send + 'static>(client: T) {
+    drop(spawn_blocking(move || drop(client)));
 }
 
 /// Runs what blocks where it may. Not cancelled when the future is dropped.

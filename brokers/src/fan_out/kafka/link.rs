@@ -1,6 +1,8 @@
 //! The connection to Kafka: made, watched, and made again.
 
+use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fanfare::Ingress;
@@ -23,8 +25,9 @@ const FOUND_WITHIN: Duration = Duration::from_secs(4);
 const READY_WITHIN: Duration = Duration::from_secs(15);
 /// How often it is asked whether anyone is there.
 const ASKED_EVERY: Duration = Duration::from_millis(500);
-/// How long the answer may take before the connection counts as lost.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(1500);
+/// How long an answer may take. After one that did not come the broker is not up; after two, or one
+/// where connections broke as well, the connection is lost.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// How often the log is looked at: which one it is, and where it ends.
 const SURVEYED_EVERY: Duration = Duration::from_secs(5);
 const RETRIED_EVERY: Duration = Duration::from_millis(200);
@@ -61,14 +64,20 @@ impl Link {
         let wrong = |error: KafkaError| unavailable(format!("no client for Kafka: {error}"));
         let topics = Arc::new(Topics::new(&config).map_err(wrong)?);
         let session = Session::open(&config, &topics, &shared, &ingress, &servers, FOUND_WITHIN);
-        let mut session = session.await?;
+        let mut session = match session.await {
+            Ok(session) => session,
+            Err(error) => {
+                retire(topics);
+                return Err(error);
+            }
+        };
         if let Err(error) = session.catch_up(&topics).await {
-            session.close().await;
+            session.close(topics).await;
             return Err(error);
         }
         info!(
             servers,
-            log = session.positions.identity(),
+            log = session.positions.log().identity(),
             "reading from Kafka"
         );
         Ok(Self {
@@ -90,7 +99,7 @@ impl Link {
             let stopped = stop.wait_for(|stop| *stop);
             let reason = tokio::select! {
                 _ = stopped => break,
-                reason = self.session.watch(&self.topics) => reason,
+                reason = self.session.watch(&self.topics, &self.shared) => reason,
             };
             self.shared.lose();
             warn!(reason, "lost Kafka");
@@ -101,9 +110,12 @@ impl Link {
             let Some(session) = reopened else { break };
             retire(std::mem::replace(&mut self.session, session).writer);
             self.shared.open(self.session.writer.clone());
-            info!(log = self.session.positions.identity(), "Kafka is back");
+            info!(
+                log = self.session.positions.log().identity(),
+                "Kafka is back"
+            );
         }
-        self.session.close().await;
+        self.session.close(self.topics).await;
     }
 
     async fn reopen(&mut self) -> Session {
@@ -154,7 +166,7 @@ impl Session {
                     topic = topics.events,
                     "the log has lost its end; clients will be told that they may have missed events"
                 );
-                topics.renew_from(&log.identity, log.partitions).await?;
+                topics.continue_from(&log).await?;
                 return Err(unavailable("the log has lost its end"));
             };
             shared.read_from(positions.clone());
@@ -212,21 +224,29 @@ impl Session {
     }
 
     /// Returns when the session cannot go on, with why.
-    async fn watch(&self, topics: &Topics) -> String {
+    async fn watch(&mut self, topics: &Topics, shared: &Shared) -> String {
         let mut surveyed = Instant::now();
         let mut told = false;
+        let mut silent = false;
         loop {
             tokio::select! {
+                () = self.reader.ended() => return "reading has ended".to_owned(),
                 () = self.stuck.notified() => return "reading was interrupted".to_owned(),
-                () = self.doubt.notified() => {}
-                () = sleep(ASKED_EVERY) => {}
+                () = self.doubt.notified() => silent = true,
+                () = sleep(ASKED_EVERY), if !silent => {}
+                () = ready(()), if silent => {}
             }
             if let Some(reason) = self.writer.broken() {
                 return reason;
             }
             let partitions = self.positions.partitions();
             match Topics::look(&self.writer, &topics.events, ANSWERED_WITHIN).await {
-                Seen::Silent(reason) => return self.writer.reason().unwrap_or(reason),
+                Seen::Silent(reason) if silent => return self.writer.reason().unwrap_or(reason),
+                Seen::Silent(_) => {
+                    silent = true;
+                    shared.answers.store(false, Ordering::Release);
+                    continue;
+                }
                 Seen::Missing => return format!("the topic {} is gone", topics.events),
                 Seen::Usable(count) if count != partitions && !told => {
                     told = true;
@@ -239,6 +259,8 @@ impl Session {
                 }
                 Seen::Usable(_) | Seen::Refused(_) | Seen::Not(_) => {}
             }
+            silent = false;
+            shared.answers.store(true, Ordering::Release);
             if surveyed.elapsed() >= SURVEYED_EVERY {
                 surveyed = Instant::now();
                 if let Err(reason) = self.survey(topics).await {
@@ -253,11 +275,14 @@ impl Session {
         let positions = &self.positions;
         let partitions = positions.partitions();
         match topics.log(partitions).await {
-            Ok(log) if log.identity != positions.identity() => {
+            Ok(log) if log != *positions.log() => {
                 return Err(format!("the topic {} was made anew", topics.events));
             }
             Ok(_) => {}
             Err(error) => debug!(?error, "Kafka does not describe its topics"),
+        }
+        if Topics::look(&self.writer, &topics.live, ANSWERED_WITHIN).await == Seen::Missing {
+            return Err(format!("the topic {} is gone", topics.live));
         }
         // Before the ends are asked for: they only move on.
         let read = (0..partitions).map(|partition| positions.next(partition));
@@ -283,10 +308,10 @@ impl Session {
         self.reader.stop().await;
     }
 
-    async fn close(mut self) {
+    async fn close(mut self, topics: Arc<Topics>) {
         self.give_up().await;
         let writer = self.writer;
-        blocking(move || drop(writer)).await;
+        blocking(move || drop((writer, topics))).await;
     }
 }
 
@@ -313,33 +338,28 @@ async fn found(
 }
 
 /// Where to begin, and up to where events belong to the time before. None where the log has lost
-/// events that this node has handed over.
+/// events that this node has handed over, and has not been given another identity for it.
 fn begin(
     known: &Arc<Positions>,
     log: &Log,
     ends: &[(u64, u64)],
     read_back: u64,
 ) -> Option<(Arc<Positions>, Vec<u64>)> {
-    if known.identity() != log.identity {
+    let same = known.log() == log;
+    if !same && !known.log().is_continued_by(log) {
         let share = (read_back / ends.len() as u64).max(1);
         let starts = ends.iter().map(|(low, high)| {
             let next = high.saturating_sub(share).max(*low);
             Start { from: next, next }
         });
-        let positions = Positions::new(log.identity.clone(), starts);
-        return Some((
-            Arc::new(positions),
-            ends.iter().map(|(_, high)| *high).collect(),
-        ));
+        let positions = Positions::new(log.clone(), starts);
+        let began = ends.iter().map(|(_, high)| *high).collect();
+        return Some((Arc::new(positions), began));
     }
-    let mut trimmed = false;
     let mut starts = Vec::new();
     let mut began = Vec::new();
     for (partition, (low, high)) in ends.iter().enumerate() {
         let next = known.next(partition);
-        if *high < next {
-            return None;
-        }
         if *low > next {
             warn!(
                 partition,
@@ -347,26 +367,31 @@ fn begin(
                 to = low,
                 "the log was trimmed before it was read"
             );
-            trimmed = true;
             starts.push(Start {
                 from: *low,
                 next: *low,
             });
             began.push(*high);
-        } else {
+        } else if same && *high < next {
+            return None;
+        } else if same {
             starts.push(Start {
                 from: known.from(partition),
                 next,
             });
             began.push(0);
+        } else {
+            // What this node was handed before has positions in another incarnation.
+            let next = next.min(*high);
+            starts.push(Start { from: next, next });
+            began.push(0);
         }
     }
-    let positions = if trimmed {
-        Arc::new(Positions::new(log.identity.clone(), starts.into_iter()))
-    } else {
-        known.clone()
-    };
-    Some((positions, began))
+    if same && began.iter().all(|began| *began == 0) {
+        return Some((known.clone(), began));
+    }
+    let positions = Positions::new(log.clone(), starts.into_iter());
+    Some((Arc::new(positions), began))
 }
 
 async fn ends(
@@ -381,4 +406,73 @@ async fn ends(
     });
     let ends = ends.await;
     ends.map_err(|error| unavailable(format!("Kafka does not say where {topic} ends: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READ_BACK: u64 = 2 * 100;
+
+    fn log(number: u64) -> Log {
+        Log::new("events", number, 2)
+    }
+
+    fn start(from: u64, next: u64) -> Start {
+        Start { from, next }
+    }
+
+    /// The starts and the ends of the time before, in a log whose partitions have these offsets.
+    fn begun(
+        known: &Arc<Positions>,
+        log: &Log,
+        ends: [(u64, u64); 2],
+    ) -> Option<([Start; 2], Vec<u64>)> {
+        let (positions, began) = begin(known, log, &ends, READ_BACK)?;
+        assert_eq!(positions.log(), log);
+        let starts = [0, 1].map(|part| start(positions.from(part), positions.next(part)));
+        Some((starts, began))
+    }
+
+    fn known(starts: [Start; 2]) -> Arc<Positions> {
+        Arc::new(Positions::new(log(1 << 20), starts.into_iter()))
+    }
+
+    #[test]
+    fn a_log_that_is_new_is_read_back() {
+        let unknown = Arc::new(Positions::unknown());
+        let begun = begun(&unknown, &log(1 << 20), [(0, 0), (50, 250)]).unwrap();
+        assert_eq!(begun, ([start(0, 0), start(150, 150)], vec![0, 250]));
+    }
+
+    #[test]
+    fn the_same_log_is_read_on() {
+        let known = known([start(3, 7), start(0, 9)]);
+        let (positions, began) =
+            begin(&known, &log(1 << 20), &[(5, 7), (0, 30)], READ_BACK).unwrap();
+        assert!(Arc::ptr_eq(&positions, &known));
+        assert_eq!(began, [0, 0]);
+    }
+
+    #[test]
+    fn what_was_trimmed_unread_is_not_covered() {
+        let known = known([start(3, 7), start(0, 9)]);
+        let begun = begun(&known, &log(1 << 20), [(5, 7), (20, 30)]).unwrap();
+        assert_eq!(begun, ([start(3, 7), start(20, 20)], vec![0, 30]));
+    }
+
+    #[test]
+    fn a_lost_end_asks_for_another_identity() {
+        let known = known([start(0, 7), start(0, 9)]);
+        assert_eq!(begun(&known, &log(1 << 20), [(0, 6), (0, 9)]), None);
+        let begun = begun(&known, &log((1 << 20) + 1), [(0, 6), (0, 12)]).unwrap();
+        assert_eq!(begun, ([start(6, 6), start(9, 9)], vec![0, 0]));
+    }
+
+    #[test]
+    fn a_log_that_was_made_anew_is_read_from_its_beginning() {
+        let known = known([start(0, 7), start(0, 9)]);
+        let begun = begun(&known, &log(2 << 20), [(0, 3), (0, 12)]).unwrap();
+        assert_eq!(begun, ([start(0, 0), start(0, 0)], vec![3, 12]));
+    }
 }

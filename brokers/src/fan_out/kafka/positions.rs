@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fanfare::broker::Covered;
 use fanfare::{Channel, Epoch, Position};
 
+use super::topics::Log;
+
 /// Where each partition of one incarnation of the log has been read from and to. What Kafka has at
 /// offset 0 has position 1: a partition is covered up to `to`, and `to` is the offset to read next.
 #[derive(Debug)]
 pub(super) struct Positions {
-    /// Names the incarnation.
-    identity: String,
+    log: Log,
     parts: Box<[Part]>,
 }
 
@@ -23,23 +24,24 @@ struct Part {
 
 impl Positions {
     /// Read from an offset of Kafka on, for each partition, and not further yet.
-    pub(super) fn new(identity: String, starts: impl Iterator<Item = Start>) -> Self {
+    pub(super) fn new(log: Log, starts: impl Iterator<Item = Start>) -> Self {
+        let identity = log.identity();
         let part = |(partition, start): (usize, Start)| Part {
             name: format!("{identity}/{partition}"),
             from: start.from + 1,
             to: AtomicU64::new(start.next),
         };
         let parts = starts.enumerate().map(part).collect();
-        Self { identity, parts }
+        Self { log, parts }
     }
 
     /// Before anything is known of the log.
     pub(super) fn unknown() -> Self {
-        Self::new(String::new(), [Start { from: 0, next: 0 }].into_iter())
+        Self::new(Log::new("", 0, 1), [Start { from: 0, next: 0 }].into_iter())
     }
 
-    pub(super) fn identity(&self) -> &str {
-        &self.identity
+    pub(super) fn log(&self) -> &Log {
+        &self.log
     }
 
     pub(super) fn partitions(&self) -> usize {
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn a_partition_is_covered_from_its_start_to_the_last_that_was_handed_over() {
         let start = Start { from: 7, next: 7 };
-        let positions = Positions::new("log".to_owned(), [start; 8].into_iter());
+        let positions = Positions::new(Log::new("log", 1, 8), [start; 8].into_iter());
         let channel = Channel::new("thread.1").unwrap();
         let partition = positions.partition(&channel);
         let covered = positions.covered(&channel);
@@ -124,13 +126,11 @@ mod tests {
     fn another_incarnation_has_other_epochs() {
         let channel = Channel::new("thread.1").unwrap();
         let start = Start { from: 0, next: 0 };
-        let of = |identity: &str, partitions| {
-            let starts = std::iter::repeat_n(start, partitions);
-            Positions::new(identity.to_owned(), starts)
-                .covered(&channel)
-                .epoch
+        let of = |number| {
+            let positions = Positions::new(Log::new("log", number, 8), [start; 8].into_iter());
+            positions.covered(&channel).epoch
         };
-        assert_eq!(of("log#1", 8), of("log#1", 8));
-        assert_ne!(of("log#1", 8), of("log#2", 8));
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
     }
 }

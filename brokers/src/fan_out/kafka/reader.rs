@@ -119,8 +119,13 @@ impl Reader {
     /// Ends it. When this resolves, nothing more is handed over.
     pub(super) async fn stop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        // An error says that the thread is gone, which is what is waited for.
+        self.ended().await;
+    }
+
+    /// Resolves when nothing more is handed over, whyever. Cancel safe.
+    pub(super) async fn ended(&mut self) {
         if !self.ended.is_terminated() {
+            // An error says that the thread is gone, which is what is waited for.
             let _ = (&mut self.ended).await;
         }
     }

@@ -3,7 +3,7 @@
 //! Kafka tells its clients the id of a topic, but librdkafka does not hand it on through its crate. So
 //! an incarnation is named by a number that is drawn when the topic is created and kept in its
 //! configuration, where it comes and goes with the topic: as `delete.retention.ms`, which means
-//! something for compacted topics only.
+//! something for compacted topics only. Its last bits count how often the log has lost its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,8 @@ use super::writer::Writer;
 use super::{blocking, unavailable};
 
 const INCARNATION: &str = "delete.retention.ms";
+/// The bits of the number that count how often the log has lost its end.
+const LOSSES: u32 = 10;
 /// What is live is read at once or never.
 const LIVE_RETENTION: &str = "60000";
 /// How long one request may take.
@@ -39,12 +41,35 @@ pub(super) struct Topics {
     pub(super) live: String,
 }
 
-/// The topic of the events, as it is.
+/// One incarnation of the topic of the events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Log {
-    /// Another for each incarnation, the same for all nodes.
-    pub(super) identity: String,
+    topic: String,
+    /// Drawn when the topic is created, and one more each time that it has lost its end.
+    number: u64,
     pub(super) partitions: usize,
+}
+
+impl Log {
+    pub(super) fn new(topic: &str, number: u64, partitions: usize) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            number,
+            partitions,
+        }
+    }
+
+    /// Another for each incarnation, the same for all nodes.
+    pub(super) fn identity(&self) -> String {
+        format!("{}#{}/{}", self.topic, self.number, self.partitions)
+    }
+
+    /// Whether it is the same topic, which has lost its end once more or less.
+    pub(super) fn is_continued_by(&self, other: &Self) -> bool {
+        let created = |log: &Self| log.number >> LOSSES;
+        (&self.topic, self.partitions, created(self))
+            == (&other.topic, other.partitions, created(other))
+    }
 }
 
 impl Topics {
@@ -89,33 +114,26 @@ impl Topics {
         let own = entries
             .iter()
             .find(|entry| entry.name == INCARNATION && entry.source == ConfigSource::DynamicTopic);
-        let Some(number) = own.and_then(|entry| entry.value.clone()) else {
-            self.renew(&entries).await?;
+        let number = own.and_then(|entry| entry.value.as_ref()?.parse().ok());
+        let Some(number) = number else {
+            self.renumber(&entries, drawn()).await?;
             return Err(unavailable("the topic was just given its number"));
         };
-        Ok(Log {
-            identity: format!("{}#{number}/{partitions}", self.events),
-            partitions,
-        })
+        Ok(Log::new(&self.events, number, partitions))
     }
 
-    /// Makes another incarnation of the topic as it is, for all nodes, unless it is another one than
-    /// `known` already. For a log that has lost its end, and gives its offsets a second time.
-    pub(super) async fn renew_from(
-        &self,
-        known: &str,
-        partitions: usize,
-    ) -> Result<(), BrokerError> {
-        let log = self.log(partitions).await?;
-        if log.identity == known {
-            let entries = self.described().await?;
-            self.renew(&entries).await?;
+    /// Gives the log another identity, for all nodes, unless it has another than `log` already: it has
+    /// lost its end, and gives its offsets a second time. All nodes that notice give it the same.
+    pub(super) async fn continue_from(&self, log: &Log) -> Result<(), BrokerError> {
+        let entries = self.described().await?;
+        if self.log(log.partitions).await? == *log {
+            self.renumber(&entries, log.number + 1).await?;
         }
         Ok(())
     }
 
-    async fn renew(&self, entries: &[ConfigEntry]) -> Result<(), BrokerError> {
-        let number = incarnation();
+    async fn renumber(&self, entries: &[ConfigEntry], number: u64) -> Result<(), BrokerError> {
+        let number = number.to_string();
         // What is not named goes back to its default.
         let mut altered = AlterConfig::new(ResourceSpecifier::Topic(&self.events));
         for entry in entries {
@@ -210,8 +228,10 @@ impl Topics {
     }
 
     async fn create(&self, topic: &str) -> Result<(), BrokerError> {
-        let number = incarnation();
+        let number = drawn().to_string();
         let retention = self.config.retention.as_millis().to_string();
+        // Only what is in a closed segment is removed.
+        let segment = (self.config.retention / 6).as_millis().max(1).to_string();
         let replication = self.config.replication.map_or(-1, i32::from);
         let replication = TopicReplication::Fixed(replication);
         let created = if topic == self.live {
@@ -221,9 +241,13 @@ impl Topics {
         } else {
             NewTopic::new(topic, self.config.partitions.into(), replication)
                 .set("retention.ms", &retention)
+                .set("segment.ms", &segment)
                 .set(INCARNATION, &number)
         };
-        let created = created.set("cleanup.policy", "delete");
+        let created = created
+            .set("cleanup.policy", "delete")
+            // By the clock of the brokers, whatever the clocks of the nodes say.
+            .set("message.timestamp.type", "LogAppendTime");
         let results = self.admin.create_topics([&created], &options()).await;
         let results = results.map_err(|error| unavailable(error.to_string()))?;
         for result in results {
@@ -265,9 +289,9 @@ pub(super) enum Seen {
     Silent(String),
 }
 
-fn incarnation() -> String {
-    // Kafka takes 63 bits; tools that read JSON take 53.
-    (rand::random::<u64>() >> 11).to_string()
+/// A number for a topic that is new. Kafka takes 63 bits; tools that read JSON take 53.
+fn drawn() -> u64 {
+    rand::random::<u64>() >> (11 + LOSSES) << LOSSES
 }
 
 fn options() -> AdminOptions {
