@@ -5,19 +5,18 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
-use std::sync::Arc;
+mod shared;
+
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use fanfare::broker::Broker;
-use fanfare::testing::broker::{Plan, Recorder, Server, check_all, check_outage};
-use fanfare::{BoxFuture, BrokerErrorKind, Channel, Event};
+use fanfare::testing::broker::{Plan, Recorder, check_all, check_outage};
+use fanfare::{BrokerErrorKind, Channel, Guarantee};
 use fanfare_brokers::fan_out::jetstream::{Config, JetStream};
 use fanfare_test_servers::Nats;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, watch};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use shared::{Gate, Outage, PATIENCE, event, numbers, sentence, started, until};
 
 fn config(url: &str, cluster: &str) -> Config {
     let url = url.replace("nats://", "nats+jetstream://");
@@ -30,44 +29,11 @@ fn broker(url: &str, cluster: &str) -> JetStream {
     JetStream::new(config(url, cluster)).unwrap()
 }
 
-fn event(number: u64) -> Event {
-    let channel = Channel::new("thread.1").unwrap();
-    Event::new(channel, "e", number.to_string()).unwrap()
-}
-
-fn numbers(recorder: &Recorder) -> Vec<u64> {
-    let payload = |event: &Event| std::str::from_utf8(event.payload()).unwrap().parse();
-    let seen = recorder.of("thread.1");
-    seen.iter()
-        .map(|seen| payload(&seen.event).unwrap())
-        .collect()
-}
-
 fn offsets(recorder: &Recorder) -> Vec<u64> {
     let seen = recorder.of("thread.1");
     seen.iter()
         .map(|seen| seen.position.unwrap().offset)
         .collect()
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    began.elapsed()
-}
-
-async fn started(broker: JetStream) -> (JetStream, Arc<Recorder>) {
-    let recorder = Recorder::new();
-    broker.start(recorder.ingress()).await.unwrap();
-    (broker, recorder)
-}
-
-fn sentence(error: &dyn std::error::Error) -> String {
-    let source = error.source().map(ToString::to_string);
-    format!("{error}: {}", source.unwrap_or_default())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,23 +46,11 @@ async fn conforms() {
     .await;
 }
 
-struct Outage(Mutex<Nats>);
-
-impl Server for Outage {
-    fn kill(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async { self.0.lock().await.kill().await })
-    }
-
-    fn start(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async { self.0.lock().await.start_again().await })
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn survives_an_outage() {
     let server = Nats::start().await;
     let url = server.url();
-    let server = Outage(Mutex::new(server));
+    let server = Outage::of(server);
     let away = Duration::from_secs(3);
     check_outage(
         async |cluster: &str| broker(&url, cluster),
@@ -114,6 +68,8 @@ async fn a_server_that_stands_still_is_away() {
     let (broker, recorder) = started(broker(&server.url(), "still")).await;
     broker.publish(event(1)).await.unwrap();
     server.pause();
+    // Its threads stop one after the other.
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let began = Instant::now();
     let refused = broker.publish(event(2)).await.unwrap_err();
     assert_eq!(refused.kind(), BrokerErrorKind::Unavailable);
@@ -150,6 +106,8 @@ async fn a_start_without_a_server_fails_with_a_sentence() {
 async fn a_start_with_a_server_that_stands_still_fails_in_time() {
     let mut server = Nats::start().await;
     server.pause();
+    // Its threads stop one after the other.
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let began = Instant::now();
     let broker = broker(&server.url(), "still");
     let error = broker.start(Recorder::new().ingress()).await.unwrap_err();
@@ -216,38 +174,6 @@ async fn a_wrong_password_is_told_and_not_shown() {
     );
 }
 
-/// A way to a server that can be closed.
-struct Gate {
-    port: u16,
-    open: watch::Sender<bool>,
-}
-
-impl Gate {
-    async fn to(server: &str) -> Self {
-        let server = server.trim_start_matches("nats://").to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let open = watch::Sender::new(true);
-        let gate = open.subscribe();
-        tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (mut gate, server) = (gate.clone(), server.clone());
-                tokio::spawn(async move {
-                    if !*gate.borrow() {
-                        return;
-                    }
-                    let mut far = TcpStream::connect(server).await.unwrap();
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        _ = gate.wait_for(|open| !open) => {}
-                    }
-                });
-            }
-        });
-        Self { port, open }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_away_goes_on_where_the_log_begins() {
     let server = Nats::shared().await;
@@ -267,12 +193,12 @@ async fn a_node_that_was_away_goes_on_where_the_log_begins() {
     let channel = Channel::new("thread.1").unwrap();
     let before = away.covered(&channel).unwrap();
     assert_eq!((before.from, before.to), (1, 10));
-    gate.open.send_replace(false);
+    gate.close();
     until("the server is missed", || !away.is_up()).await;
     for number in 11..=200 {
         other.publish(event(number)).await.unwrap();
     }
-    gate.open.send_replace(true);
+    gate.open();
     until("the last arrives", || numbers(&seen).last() == Some(&200)).await;
     let expected = (1..=10).chain(151..=200).collect::<Vec<_>>();
     assert_eq!(numbers(&seen), expected);
@@ -365,6 +291,31 @@ async fn what_is_no_event_is_skipped_and_covered() {
     })
     .await;
     assert_eq!(offsets(&seen), [4]);
+    broker.shutdown().await;
+}
+
+/// The client library comes back to such a server by itself; what it hears must not be heard twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_live_comes_once_after_a_lost_connection() {
+    let server = Nats::shared().await;
+    let gate = Gate::to(&server.url()).await;
+    let url = format!("nats://127.0.0.1:{}", gate.port);
+    let (broker, seen) = started(broker(&url, "blink")).await;
+    for _ in 0..3 {
+        gate.blink();
+        until("the loss is noticed", || !broker.is_up()).await;
+        until("the broker is back", || broker.is_up()).await;
+    }
+    for number in 1..=3 {
+        let event = event(number).with_guarantee(Guarantee::Ephemeral);
+        broker.publish(event).await.unwrap();
+    }
+    broker.publish(event(4)).await.unwrap();
+    until("all arrive", || numbers(&seen).len() >= 4).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut numbers = numbers(&seen);
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3, 4]);
     broker.shutdown().await;
 }
 

@@ -1,5 +1,7 @@
 //! Carrying events between the nodes of a cluster.
 
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
+mod dropped;
 #[cfg(feature = "nats")]
 pub mod jetstream;
 #[cfg(feature = "kafka")]
@@ -8,5 +10,7 @@ pub mod kafka;
 pub mod nats;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+#[cfg(feature = "nats")]
+mod relay;
 #[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
 mod undecodable;

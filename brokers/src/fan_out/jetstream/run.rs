@@ -1,6 +1,7 @@
 //! Connecting, reading the log, and doing so again.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -165,13 +166,17 @@ async fn connect(
 /// Events that live in no log.
 async fn listen(session: &Session, cluster: &str, ingress: Ingress) -> Result<(), Failure> {
     let mut undecodable = Undecodable::new();
-    let take = move |frame| match Event::decode(frame) {
-        Ok(event) => {
-            let _ = ingress.deliver(event);
+    let take = move |message: async_nats::Message| {
+        match Event::decode(message.payload) {
+            Ok(event) => {
+                let _ = ingress.deliver(event);
+            }
+            Err(error) => undecodable.count("among live events", error),
         }
-        Err(error) => undecodable.count("among live events", error),
+        ready(())
     };
-    session.listen(format!("{cluster}.l.>"), take).await
+    let listening = session.listen(format!("{cluster}.l.>"), take).await;
+    listening.map(|_| ())
 }
 
 struct Reading<'a> {

@@ -1,13 +1,14 @@
 //! One connection to a NATS server, from its beginning to its end.
 
 use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event};
-use bytes::Bytes;
+use async_nats::{Client, ConnectOptions, Event, Message};
 use futures_util::StreamExt;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use super::address::Address;
 
@@ -28,6 +29,7 @@ const ANSWER: Duration = Duration::from_secs(3);
 pub(in crate::fan_out) struct Session {
     pub(in crate::fan_out) client: Client,
     lost: watch::Receiver<bool>,
+    listening: Mutex<Vec<AbortHandle>>,
 }
 
 /// Why there is no connection, as a sentence.
@@ -67,7 +69,11 @@ impl Session {
         let connected = Box::pin(options.connect(servers.collect::<Vec<_>>())).await;
         let client = connected
             .map_err(|error| format!("cannot connect to NATS at {address}: {}", chain(&error)))?;
-        Ok(Self { client, lost })
+        Ok(Self {
+            client,
+            lost,
+            listening: Mutex::default(),
+        })
     }
 
     /// Resolves when the connection is lost.
@@ -91,22 +97,37 @@ impl Session {
         self.lost.clone()
     }
 
-    /// Hands over every message of a subject until the connection is lost. The server has the
-    /// subscription before it sees anything that is sent after this has resolved.
-    pub(in crate::fan_out) async fn listen(
+    /// Hands over every message of a subject until the session is dropped, in a task of its own. The
+    /// server has the subscription before it sees anything that is sent after this has resolved.
+    pub(in crate::fan_out) async fn listen<F: Future<Output = ()> + Send>(
         &self,
         subject: String,
-        mut take: impl FnMut(Bytes) + Send + 'static,
-    ) -> Result<(), Failure> {
+        mut take: impl FnMut(Message) -> F + Send + 'static,
+    ) -> Result<AbortHandle, Failure> {
         let subscribed = self.client.subscribe(subject).await;
         let mut messages = subscribed.map_err(|error| chain(&error))?;
-        // Ends with the connection, which is what holds the other end.
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
-                take(message.payload);
+                take(message).await;
             }
         });
-        Ok(())
+        let mut listening = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        listening.retain(|task| !task.is_finished());
+        listening.push(task.abort_handle());
+        Ok(task.abort_handle())
+    }
+}
+
+impl Drop for Session {
+    /// Subscriptions would keep the client alive, and have it reconnect.
+    fn drop(&mut self) {
+        let listening = self.listening.get_mut();
+        for task in listening.unwrap_or_else(PoisonError::into_inner) {
+            task.abort();
+        }
     }
 }
 
