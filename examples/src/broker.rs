@@ -3,6 +3,7 @@
 use fanfare::NodeBuilder;
 use fanfare_brokers::fan_out::jetstream::JetStream;
 use fanfare_brokers::fan_out::kafka::Kafka;
+use fanfare_brokers::fan_out::nats::Nats;
 use fanfare_brokers::fan_out::rabbitmq::RabbitMq;
 
 use crate::serve::causes;
@@ -15,6 +16,10 @@ pub(crate) fn attach(node: NodeBuilder, url: &str) -> Result<NodeBuilder, String
     let wrong = |error: &dyn std::error::Error| format!("--broker: {}", causes(error));
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("memory") if url == "memory:" => Ok(node),
+        Some("nats") => {
+            let broker = Nats::from_url(url).map_err(|error| wrong(&error))?;
+            Ok(node.broker(broker))
+        }
         Some("nats+jetstream") => {
             let broker = JetStream::from_url(url).map_err(|error| wrong(&error))?;
             Ok(node.broker(broker))
@@ -28,8 +33,8 @@ pub(crate) fn attach(node: NodeBuilder, url: &str) -> Result<NodeBuilder, String
             Ok(node.broker(broker))
         }
         _ => Err(
-            "--broker is `memory:`, `nats+jetstream://HOST:PORT`, `amqp://USER:PASSWORD@HOST:PORT/VHOST` or \
-             `kafka://HOST:PORT`"
+            "--broker is `memory:`, `nats://HOST:PORT`, `nats+jetstream://HOST:PORT`, \
+             `amqp://USER:PASSWORD@HOST:PORT/VHOST` or `kafka://HOST:PORT`"
                 .to_owned(),
         ),
     }
