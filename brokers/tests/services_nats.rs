@@ -87,7 +87,7 @@ async fn more_wait_than_are_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_may_take_longer_than_the_server_waits() {
     let config = Config {
-        ack_wait: Duration::from_secs(1),
+        ack_wait: Duration::from_secs(2),
         ..Config::default()
     };
     let url = Server::shared().await.url();
@@ -100,7 +100,7 @@ async fn a_handler_may_take_longer_than_the_server_waits() {
         .unwrap();
     let one = next(&mut *source).await;
     let mut other = engine.open(&subscription).await.unwrap();
-    nothing(&mut *other, Duration::from_secs(4)).await;
+    nothing(&mut *other, Duration::from_secs(6)).await;
     one.settle.done().await.unwrap();
     nothing(&mut *other, Duration::from_secs(2)).await;
 }

@@ -58,8 +58,9 @@ pub struct Config {
     pub prefix: String,
     /// How long records are kept, read or not. Costs disk. 7 days.
     pub max_age: Duration,
-    /// The most bytes that are kept; the oldest records go first. Costs disk. 8 GiB.
-    pub max_bytes: u64,
+    /// The most bytes that are kept; the oldest records go first, read or not. The server reserves so
+    /// much of its disk. None: as much as the server has; it refuses records then, and loses none.
+    pub max_bytes: Option<u64>,
     /// Copies in a cluster, 1 to 5. Costs disk and time to publish. 1.
     pub replicas: u8,
     /// How long after the end of a process its unsettled records come again. Shorter costs a few
@@ -74,7 +75,7 @@ impl Default for Config {
             stream: "FANFARE_SERVICES".to_owned(),
             prefix: "services".to_owned(),
             max_age: Duration::from_secs(7 * 24 * 3600),
-            max_bytes: 8 << 30,
+            max_bytes: None,
             replicas: 1,
             ack_wait: Duration::from_secs(15),
         }

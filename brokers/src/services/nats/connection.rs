@@ -108,15 +108,21 @@ impl Connection {
             max_bytes,
             ..
         } = &self.config;
-        let limits = Some((*max_age, *max_bytes));
+        let age = Some(*max_age);
         let streams = [
-            (self.records(), format!("{prefix}.>"), limits, -1),
-            (self.dead(), format!("{prefix}_dead.>"), None, -1),
+            (self.records(), format!("{prefix}.>"), age, *max_bytes, -1),
+            (self.dead(), format!("{prefix}_dead.>"), None, None, -1),
             // Written after the record, so what is kept as long as records are outlives it.
-            (self.failures(), format!("{prefix}_failures.>"), limits, 1),
+            (
+                self.failures(),
+                format!("{prefix}_failures.>"),
+                age,
+                None,
+                1,
+            ),
         ];
-        for (name, subject, limits, per_subject) in streams {
-            Box::pin(self.stream(name, subject, limits, per_subject)).await?;
+        for (name, subject, age, bytes, per_subject) in streams {
+            Box::pin(self.stream(name, subject, age, bytes, per_subject)).await?;
         }
         Ok(())
     }
@@ -238,10 +244,12 @@ impl Connection {
         &self,
         name: String,
         subject: String,
-        limits: Option<(Duration, u64)>,
+        age: Option<Duration>,
+        bytes: Option<u64>,
         per_subject: i64,
     ) -> Result<(), BrokerError> {
-        let (max_age, max_bytes) = limits.unwrap_or_default();
+        let max_age = age.unwrap_or_default();
+        let max_bytes = bytes.and_then(|bytes| i64::try_from(bytes).ok());
         let config = stream::Config {
             name: name.clone(),
             subjects: vec![subject.clone()],
@@ -249,10 +257,7 @@ impl Connection {
             discard: DiscardPolicy::Old,
             storage: StorageType::File,
             max_age,
-            max_bytes: i64::try_from(max_bytes)
-                .ok()
-                .filter(|&n| n > 0)
-                .unwrap_or(-1),
+            max_bytes: max_bytes.filter(|&bytes| bytes > 0).unwrap_or(-1),
             max_messages_per_subject: per_subject,
             duplicate_window: if max_age.is_zero() {
                 DUPLICATES
