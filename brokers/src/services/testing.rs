@@ -78,6 +78,9 @@ pub struct Plan {
     pub lateness: Duration,
     /// How long a group needs to find itself after another consumer has joined; default none.
     pub joining: Duration,
+    /// How long after it made something for a group a server must not be killed, because it does not
+    /// remember that yet; default none.
+    pub forgets: Duration,
 }
 
 impl Default for Plan {
@@ -90,6 +93,7 @@ impl Default for Plan {
             pause: Duration::from_secs(1),
             lateness: Duration::from_secs(2),
             joining: Duration::ZERO,
+            forgets: Duration::ZERO,
         }
     }
 }

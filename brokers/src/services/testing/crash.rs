@@ -66,6 +66,18 @@ pub async fn check_crash(
         .breaker(BreakerPolicy::NEVER);
     let running = works(consumer.start().await, "a consumer starts");
 
+    // Whatever an engine makes for the first retry of a group is there before the first crash.
+    let first = topic.record(u32::MAX - 1, "key-0");
+    works(engine.publish(first).await, "records can be published");
+    let came = seen.until(|seen| !seen.is_empty(), plan.patience).await;
+    promise!(
+        came,
+        "a retry comes",
+        "it did not within {:?}",
+        plan.patience
+    );
+    sleep(plan.forgets).await;
+
     let published = Seen::<String>::default();
     let ends = Arc::new(AtomicBool::new(false));
     let publishing = tokio::spawn(publish(
