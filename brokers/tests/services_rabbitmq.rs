@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fanfare::{BrokerError, BrokerErrorKind};
 use fanfare_brokers::services::rabbitmq::{Durability, RabbitMq, Topology};
-use fanfare_brokers::services::testing::{Plan, Power, check_all, check_crash, check_foreign};
+use fanfare_brokers::services::testing::{Plan, check_all, check_foreign};
 use fanfare_brokers::services::{
     BreakerPolicy, Consumer, Dead, Engine, Handler, HandlerError, Record, RetryPolicy, Running,
     Subscription, Work,
@@ -24,7 +24,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 async fn connect(url: &str, durability: Durability) -> Arc<dyn Engine> {
@@ -112,28 +112,6 @@ async fn what_others_write_are_records() {
         write(&channel, topic, &payload, BasicProperties::default()).await;
     };
     check_foreign(engine, write, &Plan::default()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_when_the_server_is_killed() {
-    let server = Server::start().await;
-    let url = server.url();
-    let server = Mutex::new(server);
-    let engine = async || connect(&url, Durability::Classic).await;
-    let power = async |power| {
-        let mut server = server.lock().await;
-        match power {
-            Power::Off => server.kill().await,
-            Power::On => server.start_again().await,
-        }
-    };
-    // RabbitMQ 3.10 writes down every 5 s which quorum queues it has, and comes back without one that
-    // it was killed too early for; its retry queues are such.
-    let plan = Plan {
-        forgets: Duration::from_secs(6),
-        ..Plan::default()
-    };
-    check_crash(engine, power, &plan).await;
 }
 
 /// The gamification document: three attempts in all, after 1 s and after 2 s, then `failed_events`

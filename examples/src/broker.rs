@@ -1,17 +1,19 @@
 //! The broker that a URL names.
 
 use fanfare::NodeBuilder;
-use fanfare_brokers::fan_out::jetstream::JetStream;
-use fanfare_brokers::fan_out::kafka::Kafka;
-use fanfare_brokers::fan_out::nats::Nats;
-use fanfare_brokers::fan_out::rabbitmq::RabbitMq;
+#[cfg(feature = "brokers")]
+use fanfare_brokers::fan_out::{
+    jetstream::JetStream, kafka::Kafka, nats::Nats, rabbitmq::RabbitMq,
+};
 
+#[cfg(feature = "brokers")]
 use crate::serve::causes;
 
 /// Gives a node the broker that `url` names; none where that is `memory:`.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the URL.
+#[cfg(feature = "brokers")]
 pub(crate) fn attach(node: NodeBuilder, url: &str) -> Result<NodeBuilder, String> {
     let wrong = |error: &dyn std::error::Error| format!("--broker: {}", causes(error));
     match url.split_once(':').map(|(scheme, _)| scheme) {
@@ -37,5 +39,15 @@ pub(crate) fn attach(node: NodeBuilder, url: &str) -> Result<NodeBuilder, String
              `amqp://USER:PASSWORD@HOST:PORT/VHOST` or `kafka://HOST:PORT`"
                 .to_owned(),
         ),
+    }
+}
+
+/// Of a build without brokers, only `memory:` can be had.
+#[cfg(not(feature = "brokers"))]
+pub(crate) fn attach(node: NodeBuilder, url: &str) -> Result<NodeBuilder, String> {
+    if url == "memory:" {
+        Ok(node)
+    } else {
+        Err("--broker: this server was built without the feature `brokers`".to_owned())
     }
 }

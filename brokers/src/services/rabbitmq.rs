@@ -14,6 +14,9 @@
 //! or given up is confirmed in its new queue before it leaves the old one, so that it is in both for a
 //! moment and never in neither. Dead letters of the server itself, rejected by another program,
 //! expired, or displaced, are listed and replayed as well.
+//!
+//! Not proven yet: the kit's check of a server that is killed under load (`testing::check_crash`) does not
+//! pass reliably with this engine; records came late, or not, after the server was back.
 
 mod connection;
 mod dead_letters;
