@@ -478,10 +478,7 @@ impl Node {
     /// Whether events can be carried to other nodes.
     #[must_use]
     pub fn broker_is_up(&self) -> bool {
-        match &self.0.dispatch {
-            Some(dispatch) => dispatch.is_up(),
-            None => self.0.broker.is_up(),
-        }
+        self.0.broker_is_up()
     }
 
     /// What the broker promises.

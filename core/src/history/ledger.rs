@@ -123,7 +123,9 @@ impl Ledger {
 
     pub(crate) fn expire(&self) {
         self.store.expire();
-        self.numbers.expire();
+        if !Arc::ptr_eq(&self.store, &self.numbers) {
+            self.numbers.expire();
+        }
         if let Some(tail) = &self.tail {
             tail.expire();
         }

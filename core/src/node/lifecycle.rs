@@ -141,19 +141,17 @@ impl Node {
 }
 
 impl Inner {
+    pub(super) fn broker_is_up(&self) -> bool {
+        match &self.dispatch {
+            Some(dispatch) => dispatch.is_up(),
+            None => self.broker.is_up(),
+        }
+    }
+
     async fn look_after(&self) {
         let shared = &self.hub.shared;
-        shared.metrics.broker_up.set(
-            if self
-                .dispatch
-                .as_ref()
-                .map_or_else(|| self.broker.is_up(), Dispatch::is_up)
-            {
-                1.0
-            } else {
-                0.0
-            },
-        );
+        let up = if self.broker_is_up() { 1.0 } else { 0.0 };
+        shared.metrics.broker_up.set(up);
         let waiting = self
             .hub
             .connections()
