@@ -11,6 +11,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::history::{self, HistoryStore};
 use crate::node::Node;
+use crate::visibility::{RolesError, Visibility};
 
 /// Chooses the parts of a [`Node`]. Everything has a default that needs nothing else installed; only
 /// clients are not let in until an authenticator says whom.
@@ -87,13 +88,18 @@ impl NodeBuilder {
     /// Starts the node on the current Tokio runtime, whose tasks end with the last clone of it.
     ///
     /// # Errors
-    /// [`StartError`] where the numbers contradict each other or the broker cannot be reached.
+    /// [`StartError`] where the numbers contradict each other, the roles of the event set cannot be
+    /// served, or the broker cannot be reached.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
     pub async fn start(self) -> Result<Node, StartError> {
         self.config.check().map_err(StartError::Config)?;
-        Node::start(self).await.map_err(StartError::Broker)
+        let visibility = Visibility::new(self.catalog.iter().flat_map(|catalog| catalog.roles()))
+            .map_err(StartError::Roles)?;
+        Node::start(self, visibility)
+            .await
+            .map_err(StartError::Broker)
     }
 }
 
@@ -103,6 +109,8 @@ impl NodeBuilder {
 pub enum StartError {
     /// The configuration cannot work.
     Config(ConfigError),
+    /// The roles that the event set binds its events to cannot be served.
+    Roles(RolesError),
     /// The broker did not start.
     Broker(BrokerError),
 }
@@ -111,6 +119,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Config(_) => "the configuration cannot work",
+            Self::Roles(_) => "the event set cannot be served",
             Self::Broker(_) => "the broker did not start",
         })
     }
@@ -120,6 +129,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(match self {
             Self::Config(error) => error,
+            Self::Roles(error) => error,
             Self::Broker(error) => error,
         })
     }

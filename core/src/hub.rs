@@ -42,6 +42,7 @@ use crate::ingress::Delivered;
 use crate::metrics::Metrics;
 use crate::presence::Member;
 use crate::sync::Mutex;
+use crate::visibility::Visibility;
 
 const SHARDS: usize = 64;
 /// How long a channel stays after its last subscriber left, so that one who comes right back finds
@@ -73,6 +74,7 @@ type Shard = Mutex<HashMap<Name, Arc<Channel>>>;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) visibility: Visibility,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
     pub(crate) workers: Box<[Worker]>,
@@ -93,6 +95,7 @@ pub(crate) struct Subscription {
 impl Hub {
     pub(crate) fn new(
         config: Config,
+        visibility: Visibility,
         store: Arc<dyn HistoryStore>,
         broker: &Arc<dyn Broker>,
         workers: usize,
@@ -106,6 +109,7 @@ impl Hub {
             cluster: OnceLock::new(),
             shared: Arc::new(Shared {
                 config,
+                visibility,
                 ledger: Ledger::new(store, broker),
                 metrics: Metrics::new(),
                 workers: (0..workers).map(|_| Worker::default()).collect(),

@@ -54,6 +54,7 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
+mod visibility;
 mod wire;
 
 use std::pin::Pin;
@@ -80,6 +81,7 @@ pub use crate::presence::Member;
 pub use crate::retry::{Backoff, Retry};
 pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Polled, Refusal, Session};
 pub use crate::transport::Transport;
+pub use crate::visibility::RolesError;
 
 /// A boxed future, for traits whose implementation is chosen at start-up.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

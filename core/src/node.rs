@@ -35,6 +35,7 @@ use crate::metrics;
 use crate::presence::Member;
 use crate::session::{Opening, Session};
 use crate::sync::Mutex;
+use crate::visibility::RoleSets;
 use crate::wire::{MAX_FORMS, WireForm};
 
 use self::fan_out::FanOut;
@@ -317,6 +318,19 @@ impl Node {
         limit: usize,
         reverse: bool,
     ) -> Result<(Vec<Arc<Publication>>, Position), Error> {
+        self.history_seen_by(RoleSets::ALL, channel, since, limit, reverse)
+            .await
+    }
+
+    /// [`history`](Self::history) as one gets it who satisfies these sets of roles.
+    pub(crate) async fn history_seen_by(
+        &self,
+        sees: RoleSets,
+        channel: &Channel,
+        since: Option<&Since>,
+        limit: usize,
+        reverse: bool,
+    ) -> Result<(Vec<Arc<Publication>>, Position), Error> {
         let hub = &self.0.hub;
         let flushed = match since {
             Some(since) => {
@@ -340,9 +354,11 @@ impl Node {
             (true, Some(_)) => after.saturating_sub(1),
             _ => flushed.offset,
         };
-        // Where offsets have holes, the newest are found only by looking at all.
-        let (after, most) = match (reverse, ledger.is_log()) {
-            (false, _) => (after, limit),
+        let visibility = &hub.shared.visibility;
+        let hides = visibility.hides_from(sees);
+        // Where offsets have holes, or events are hidden, the newest are found only by looking at all.
+        let (after, most) = match (reverse, hides || ledger.is_log()) {
+            (false, _) => (after, if hides { usize::MAX } else { limit }),
             (true, false) => (up_to.saturating_sub(limit as u64), limit),
             (true, true) => (0, usize::MAX),
         };
@@ -354,10 +370,13 @@ impl Node {
             return Err(unrecoverable());
         }
         let mut publications = page.publications;
+        if hides {
+            visibility.retain(&mut publications, sees);
+        }
         if reverse {
             publications.reverse();
-            publications.truncate(limit);
         }
+        publications.truncate(limit);
         Ok((publications, flushed))
     }
 

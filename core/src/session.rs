@@ -7,7 +7,7 @@ pub(crate) mod outbox;
 mod poll;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -104,6 +104,7 @@ impl Session {
             timers,
             opened_at: SystemTime::now(),
             identity: Mutex::new(None),
+            sees: AtomicU64::new(0),
             subscriptions: Mutex::new(Vec::new()),
         });
         shared.workers[worker].wheel.lock().add(&connection);
@@ -207,6 +208,8 @@ impl Session {
             .wheel
             .lock()
             .add(&self.connection);
+        let sees = shared.visibility.of(&identity);
+        self.connection.sees.store(sees.bits(), Ordering::Relaxed);
         *self.connection.identity.lock() = Some(Arc::new(identity));
     }
 
@@ -270,7 +273,7 @@ impl Session {
         subscribed
     }
 
-    /// What a client gets that says where it stands.
+    /// What a client gets that says where it stands: the oldest `limit` of what it missed and may see.
     async fn recover(
         &self,
         channel: &Channel,
@@ -285,9 +288,16 @@ impl Session {
                 publications: Vec::new(),
             },
             Some(after) => {
-                let store = &shared.ledger;
-                let page = store.read(channel, after, flushed.offset, limit);
-                let page = page.await.map_err(|error| crate::node::unread(&error))?;
+                let sees = self.connection.sees();
+                let hides = shared.visibility.hides_from(sees);
+                // How much of a page is hidden is known once it is read.
+                let most = if hides { usize::MAX } else { limit };
+                let page = shared.ledger.read(channel, after, flushed.offset, most);
+                let mut page = page.await.map_err(|error| crate::node::unread(&error))?;
+                if hides {
+                    shared.visibility.retain(&mut page.publications, sees);
+                    page.publications.truncate(limit);
+                }
                 if self.is_own(channel) {
                     // It would not ask from there had it not received what came before.
                     let position = Position {
@@ -358,6 +368,9 @@ impl Session {
         let mut publications = page.publications;
         let oldest = shared.config.limits.away;
         publications.retain(|publication| publication.event().age() <= oldest);
+        shared
+            .visibility
+            .retain(&mut publications, self.connection.sees());
         Ok(publications)
     }
 

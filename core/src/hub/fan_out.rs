@@ -116,8 +116,8 @@ impl Round {
         self.given_up += pushed.given_up;
     }
 
-    pub(crate) fn delivered(&mut self, flush: &Arc<Flush>, sockets: Vec<u32>) {
-        self.delivered.push((flush.clone(), sockets));
+    pub(crate) fn delivered(&mut self, flush: Arc<Flush>, sockets: Vec<u32>) {
+        self.delivered.push((flush, sockets));
     }
 
     async fn write(self, metrics: &Metrics) {

@@ -23,6 +23,7 @@ use crate::hub::Hub;
 use crate::ingress::Ingress;
 use crate::limits::RateLimits;
 use crate::sync::Mutex;
+use crate::visibility::Visibility;
 
 /// How often the node looks after itself.
 const UPKEEP: Duration = Duration::from_secs(2);
@@ -31,13 +32,22 @@ const UPKEEP: Duration = Duration::from_secs(2);
 const UPKEEP_OF_ALL: u32 = 15;
 
 impl Node {
-    pub(crate) async fn start(parts: NodeBuilder) -> Result<Self, BrokerError> {
+    pub(crate) async fn start(
+        parts: NodeBuilder,
+        visibility: Visibility,
+    ) -> Result<Self, BrokerError> {
         let workers = match parts.config.workers {
             0 => Handle::current().metrics().num_workers(),
             workers => workers,
         };
         let limits = RateLimits::new(&parts.config.limits);
-        let hub = Arc::new(Hub::new(parts.config, parts.store, &parts.broker, workers));
+        let hub = Arc::new(Hub::new(
+            parts.config,
+            visibility,
+            parts.store,
+            &parts.broker,
+            workers,
+        ));
         parts.broker.start(Ingress::new(&hub)).await?;
         hub.start();
         hub.shared.metrics.broker_up.set(1.0);

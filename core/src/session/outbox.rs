@@ -54,6 +54,8 @@ struct State {
     /// Where the client stands once it has read what has been taken out of the queue; for dialects
     /// that carry a cursor, from when the connection has channels.
     cursor: Option<Box<Cursor>>,
+    /// Whether it has moved past events of which the client was told nothing.
+    moved_on: bool,
     /// The user's own channel, for which receipts are noted.
     own: Option<Box<OwnChannel>>,
     queue: VecDeque<Chunk>,
@@ -103,6 +105,12 @@ impl Chunk {
             bare: false,
         }
     }
+
+    /// The flush that it moves past, where that is all that it does.
+    fn passed(&mut self) -> Option<&mut Arc<Flush>> {
+        let flush = self.flush.as_mut()?;
+        (self.bare && flush.publications().is_empty()).then_some(flush)
+    }
 }
 
 /// How far a user's own channel has come on this connection.
@@ -120,6 +128,8 @@ struct OwnChannel {
 pub(crate) struct Pushed {
     /// Whether the caller must see to it that the outbox is written: it was not staged before.
     pub(crate) newly_staged: bool,
+    /// Whether it waits for the client now.
+    pub(crate) queued: bool,
     /// Events that a newer one of the same key made superfluous.
     pub(crate) conflated: u64,
     /// Best-effort events given up.
@@ -154,6 +164,7 @@ impl Outbox {
             state: Mutex::new(State {
                 form,
                 cursor: None,
+                moved_on: false,
                 own: None,
                 queue: VecDeque::new(),
                 held: VecDeque::new(),
@@ -281,14 +292,15 @@ impl Outbox {
         let state = &mut *guard;
         let positioned;
         let flush = if state.polls {
-            let Some(some) = flush.positioned() else {
-                return Pushed::default();
-            };
-            positioned = some;
+            positioned = flush.positioned();
             &positioned
         } else {
             flush
         };
+        if flush.publications().is_empty() && !flush.is_notice() {
+            state.pass(flush);
+            return Pushed::default();
+        }
         let frame = flush.frame(&state.form);
         let mut pushed = Pushed::default();
         if state.closing.is_some() || frame.is_empty() {
@@ -312,6 +324,7 @@ impl Outbox {
             state.relieve(self.budget, &mut pushed);
         }
         pushed.newly_staged = !std::mem::replace(&mut state.staged, true);
+        pushed.queued = !pushed.overflowed;
         pushed
     }
 
@@ -338,13 +351,21 @@ impl Outbox {
         }
     }
 
-    /// Queues the dialect's ping, if it has one. The caller writes it afterwards.
+    /// Queues the dialect's ping, if it has one, behind what tells the client where it stands, if it
+    /// does not know. The caller writes it afterwards.
     pub(crate) fn push_ping(&self) {
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if state.closing.is_some() {
+            return;
+        }
+        // What waits moves the cursor, and most of it tells.
+        let stands = state.cursor.as_ref();
+        let stands = stands.filter(|_| state.moved_on && state.queue.is_empty());
+        let told = stands.and_then(|cursor| state.form.moved_on(cursor));
+        state.moved_on &= told.is_none();
         // Made under the lock, so that none comes in the old form after a change.
-        if state.closing.is_none()
-            && let Some(frame) = state.form.ping()
-        {
+        for frame in told.into_iter().chain(state.form.ping()) {
             state.bytes += frame.len();
             state.queue.push_back(Chunk::control(frame));
         }
@@ -540,9 +561,11 @@ impl State {
                 Some(cursor) => self.form.encode_for(cursor, channel, publications),
                 None => self.form.encode(channel, publications),
             };
-            // Also where the dialect writes its cursor elsewhere, and the frame did not move it.
-            let newest = publications.iter().rev().find_map(|p| p.position());
-            if let (Some(cursor), Some(position)) = (cursor, newest) {
+            // Also where the dialect writes its cursor elsewhere, and the frame did not move it; and past
+            // what is not for this client.
+            if let (Some(cursor), Some(position)) = (cursor, flush.through()) {
+                let told = publications.iter().rev().find_map(|p| p.position());
+                self.moved_on = told != Some(position);
                 cursor.advance(channel, position);
             }
             self.bytes = self.bytes - chunk.frame.len() + frame.len();
@@ -557,9 +580,42 @@ impl State {
     fn note_own(&mut self, flush: &Flush) {
         if let Some(own) = &mut self.own
             && own.channel == *flush.channel()
-            && let Some(position) = flush.publications().iter().rev().find_map(|p| p.position())
+            && let Some(position) = flush.through()
         {
             own.queued = position;
+        }
+    }
+
+    /// Moves on past a flush of which nothing is for this client, once what waits has left.
+    fn pass(&mut self, flush: &Arc<Flush>) {
+        let Some(position) = flush.through() else {
+            return;
+        };
+        self.note_own(flush);
+        if self.closing.is_some() || !self.form.codec.has_cursor() {
+            return;
+        }
+        let waiting = match self.holds {
+            0 => &mut self.queue,
+            _ => &mut self.held,
+        };
+        if self.holds == 0 && waiting.is_empty() {
+            if let Some(cursor) = &mut self.cursor {
+                self.moved_on |= cursor.advance(flush.channel(), position);
+            }
+            return;
+        }
+        // One for each channel at most stands behind the last frame: they hold no bytes, so that no
+        // budget would bound them.
+        let mut passed = waiting.iter_mut().rev().map_while(Chunk::passed);
+        match passed.find(|passed| passed.channel() == flush.channel()) {
+            Some(passed) => *passed = flush.clone(),
+            None => waiting.push_back(Chunk {
+                frame: Bytes::new(),
+                flush: Some(flush.clone()),
+                live: false,
+                bare: true,
+            }),
         }
     }
 

@@ -1,6 +1,7 @@
 #![cfg(not(loom))]
 
 mod cursors;
+mod passing;
 mod reframing;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
