@@ -233,7 +233,7 @@ impl Channel {
         };
         let now = Instant::now();
         let wanted = state.subscribers > 0;
-        if wanted && due > now && state.pending.bytes() < shared.config.buffers.flush {
+        if wanted && due > now && !state.pending.is_full(&shared.config) {
             if state.reminder.is_none_or(|at| due < at) {
                 state.reminder = Some(due);
                 shared.deadlines.add(due, self);
