@@ -4,6 +4,7 @@ mod cursors;
 mod passing;
 mod reframing;
 
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 
