@@ -46,6 +46,7 @@ mod ingress;
 mod limits;
 pub mod metrics;
 mod node;
+pub mod notice;
 mod presence;
 mod recovery;
 mod retry;

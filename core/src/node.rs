@@ -32,6 +32,7 @@ use crate::hub::Hub;
 use crate::hub::directory::Full;
 use crate::limits::RateLimits;
 use crate::metrics;
+use crate::notice::{ConnectionScope, Notices};
 use crate::presence::Member;
 use crate::session::{Opening, Session};
 use crate::sync::Mutex;
@@ -75,6 +76,8 @@ struct Inner {
     /// Publications that have been let in and are not accepted yet.
     publishing: AtomicUsize,
     draining: AtomicBool,
+    /// Whether it was when the node looked last.
+    broker_was_up: AtomicBool,
     upkeep: Mutex<Option<AbortHandle>>,
 }
 
@@ -232,6 +235,11 @@ impl Node {
         if self.0.sessions.fetch_add(1, Ordering::AcqRel) >= most {
             self.0.sessions.fetch_sub(1, Ordering::AcqRel);
             metrics::connection_rejected("connection_limit");
+            let user = opening.identity.as_ref().map(|identity| &*identity.user);
+            self.0
+                .hub
+                .shared
+                .connection_refused(user, ConnectionScope::Node);
             return Err(Disconnect::CONNECTION_LIMIT);
         }
         let worker =
@@ -267,7 +275,8 @@ impl Node {
     /// Whether another connection of this user would be let in now, with those that the user has on
     /// other nodes.
     ///
-    /// Asks them, for up to a second, where it is they who make it too many.
+    /// Asks them, for up to a second, where it is they who make it too many. For transports that can
+    /// refuse before they open a session: that it would not is noticed as a refused connection.
     ///
     /// # Errors
     /// The refusal, of kind [`LimitExceeded`](ErrorKind::LimitExceeded).
@@ -279,6 +288,10 @@ impl Node {
             .directory
             .has_room(user, limits.connections_per_user, limits.connections)
             .map_err(|full| {
+                self.0
+                    .hub
+                    .shared
+                    .connection_refused(Some(user), full.into());
                 let whose = match full {
                     Full::User => "the user",
                     Full::Node => "the node",
@@ -458,6 +471,15 @@ impl Node {
             .into_iter()
             .flat_map(|(_, answers)| answers)
             .collect()
+    }
+
+    /// What the node notices from now on, of use to whoever runs it: rates that are used up, refused
+    /// connections, slow consumers, a broker that is lost.
+    ///
+    /// Costs nothing while nobody listens; each who does gets all notices.
+    #[must_use]
+    pub fn notices(&self) -> Notices {
+        self.0.hub.shared.notices.listen()
     }
 
     /// How many nodes the cluster has, as far as this one knows; 1 where it is alone.

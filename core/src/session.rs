@@ -29,7 +29,6 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Position, Publication};
 use crate::framing::Framing;
 use crate::hub::connection::{Connection, Timers};
-use crate::hub::directory::Full;
 use crate::metrics;
 use crate::node::Node;
 use crate::recovery::{Recovery, recover, resume_after};
@@ -161,8 +160,9 @@ impl Session {
             limits.connections_per_user,
             limits.connections,
         );
-        if let Err(Full::User | Full::Node) = admitted {
+        if let Err(full) = admitted {
             metrics::connection_rejected("connection_limit");
+            shared.connection_refused(Some(&identity.user), full.into());
             return Err(Disconnect::CONNECTION_LIMIT);
         }
         if let Some(gossip) = &shared.gossip {

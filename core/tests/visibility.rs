@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite, not a library")]
 
+mod bus;
 mod common;
 mod lines;
 mod roles;
 
 use std::time::Duration;
 
+use bus::Bus;
 use common::{Client, channel, numbers as pushed};
 use fanfare::codec::Connect;
 use fanfare::{Config, Guarantee, Node, Priority};
@@ -292,6 +294,52 @@ async fn relief_of_a_slow_reader_brings_nothing_hidden() {
     let best_effort = visible.iter().filter(|number| *number % 7 >= 3).count() as u64;
     let seen_best_effort = seen.iter().filter(|number| *number % 7 >= 3).count() as u64;
     assert_eq!(seen_best_effort + lost, best_effort);
+}
+
+/// Where a log numbers, offsets have holes as well, and positions are good on every node.
+#[tokio::test(start_paused = true)]
+async fn a_position_is_good_on_another_node_past_what_is_hidden() {
+    let bus = Bus::default();
+    let start = async || {
+        let node = roles::builder(Config::default()).broker(bus.attach("a"));
+        node.start().await.unwrap()
+    };
+    let (first, second) = (start().await, start().await);
+    let athlete = "1/athlete";
+    let (_, begun) = poll(&first, athlete, &["session"], Connect::default(), NONE).await;
+    let mut client = Client::connected(&first, athlete).await;
+    let subscribed = client.subscribe("session").await;
+    for number in 0..30 {
+        let (name, _) = EVENTS[number as usize % EVENTS.len()];
+        high(&first, "session", name, number).await;
+        high(&first, "video", name, number).await;
+    }
+    let visible = |from: u64| {
+        let numbers = (from..30).filter(|n| may_see(&["athlete"], EVENTS[*n as usize % 5].0));
+        numbers.collect::<Vec<_>>()
+    };
+    let mut seen = Vec::new();
+    while seen.len() < visible(0).len() {
+        seen.extend(pushed(&client.message().await.unwrap()));
+    }
+    assert_eq!(seen, visible(0));
+    let at = begun.cursor.to_string();
+    let (found, polled) = poll(&second, athlete, &["session"], resuming(&at), NONE).await;
+    assert_eq!(found, visible(0));
+    let mut elsewhere = Client::connected(&second, athlete).await;
+    let recover = json!({
+        "channel": "session", "recover": true,
+        "epoch": subscribed["epoch"], "offset": subscribed["offset"],
+    });
+    let reply = elsewhere.command(json!({ "subscribe": recover })).await;
+    assert_eq!(reply["subscribe"]["recovered"], true);
+    assert_eq!(payloads(&reply["subscribe"]["publications"]), visible(0));
+    // The last ones are hidden; nothing is left for one who comes with that cursor.
+    let at = polled.cursor.to_string();
+    let (found, again) = poll(&first, athlete, &["session"], resuming(&at), NONE).await;
+    assert_eq!(found, [0; 0]);
+    assert!(again.recovered);
+    assert_eq!(again.cursor, polled.cursor);
 }
 
 #[derive(Clone, Debug)]

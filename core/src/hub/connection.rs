@@ -15,6 +15,7 @@ use crate::disconnect::Disconnect;
 use crate::event::Position;
 use crate::history::Receipt;
 use crate::metrics::{self, Transport};
+use crate::notice::Notice;
 use crate::session::outbox::Outbox;
 use crate::sync::Mutex;
 use crate::visibility::RoleSets;
@@ -61,6 +62,16 @@ impl Connection {
             transport: self.transport.name.to_owned(),
             connected_at: millis(self.opened_at),
             channels: self.channels(),
+        }
+    }
+
+    /// What there is to notice where it is ended because it reads too slowly for the events that wait.
+    pub(crate) fn slow(&self, events: u64) -> Notice {
+        Notice::SlowConsumer {
+            user: self.identity().map(|identity| identity.user.clone()),
+            client: self.id.to_string(),
+            transport: self.transport.name,
+            events,
         }
     }
 

@@ -329,11 +329,8 @@ impl EventStream {
         let end = self.text.rfind("\n\n").unwrap();
         let blocks = self.text.drain(..end + 2).collect::<String>();
         assert!(!blocks.contains("unrecovered"), "{blocks}");
-        self.id = blocks
-            .split("\n\n")
-            .filter_map(id)
-            .next_back()
-            .unwrap_or(self.id.clone());
+        let last = blocks.split("\n\n").filter_map(id).last();
+        self.id = last.unwrap_or_else(|| self.id.clone());
         let data = blocks
             .lines()
             .filter_map(|line| line.strip_prefix("data: "));
