@@ -4,6 +4,8 @@
     reason = "a test ends where something unexpected comes"
 )]
 
+mod secured;
+
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{sleep, timeout};
+
+use crate::secured::Secured;
 
 async fn connect(url: &str, durability: Durability) -> Arc<dyn Engine> {
     let topology = Topology::gamification().durability(durability);
@@ -247,6 +251,37 @@ async fn dead_letters_of_the_server_are_listed_and_replayed() {
         delivery.settle.done().await.unwrap();
     }
     assert!(letters.list(10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amqps_is_encrypted_and_checks_the_certificate() {
+    let url = Server::shared().await.url();
+    let (_, place) = url.rsplit_once('@').unwrap();
+    let secured = Secured::before(place.split_once('/').unwrap().0).await;
+    let url = format!("amqps://localhost:{}/%2f", secured.port);
+    secured.client("client_by_tls", &url).await;
+    assert_eq!(secured.handshakes(), 1, "the handshake was done");
+
+    // This process does not know the certificate.
+    let refused = RabbitMq::connect(&url, Topology::gamification()).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind(), BrokerErrorKind::Unavailable);
+    assert!(cause(&refused).contains("certificate"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the client of the test above"]
+async fn client_by_tls() {
+    let engine = connect(&secured::url(), Durability::Classic).await;
+    let group = subscription("reward.*", "by_tls");
+    let mut source = engine.open(&group).await.unwrap();
+    let sent = record("reward.claimed", "by_tls");
+    engine.publish(sent.clone()).await.unwrap();
+    let delivery = source.next().await.unwrap();
+    assert_eq!(delivery.record, sent);
+    delivery.settle.done().await.unwrap();
+    drop(source);
+    engine.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

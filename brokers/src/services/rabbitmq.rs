@@ -32,7 +32,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fanfare::{BoxFuture, BrokerError};
-use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::uri::AMQPUri;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -66,8 +66,9 @@ pub struct RabbitMq {
 impl RabbitMq {
     /// Connects, and declares exchanges and queues that are missing.
     ///
-    /// `url` is `amqp://USER:PASSWORD@HOST:PORT/VHOST`, the virtual host percent-encoded (`%2f`). There
-    /// is no TLS yet. To be called in a Tokio runtime.
+    /// `url` is `amqp://USER:PASSWORD@HOST:PORT/VHOST`, the virtual host percent-encoded (`%2f`), or the
+    /// same with `amqps://` for TLS, with the roots of trust of the system. To be called in a Tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`Rejected`](fanfare::BrokerErrorKind::Rejected) where `url` is none, the credentials are not
@@ -223,9 +224,6 @@ fn parse(url: &str) -> Result<AMQPUri, BrokerError> {
         ))
     };
     let uri = url.parse::<AMQPUri>().map_err(|error| no_url(&error))?;
-    if uri.scheme == AMQPScheme::AMQPS {
-        return Err(no_url("there is no TLS to RabbitMQ yet"));
-    }
     // The parser takes an address in brackets for none at all, and would go to localhost.
     if url.contains('[') {
         return Err(no_url("name the host, or give its IPv4 address"));
