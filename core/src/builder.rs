@@ -88,8 +88,9 @@ impl NodeBuilder {
     /// Starts the node on the current Tokio runtime, whose tasks end with the last clone of it.
     ///
     /// # Errors
-    /// [`StartError`] where the numbers contradict each other, the roles of the event set cannot be
-    /// served, or the broker cannot be reached.
+    /// [`StartError`] where the numbers contradict each other, more is asked of the broker than it gives
+    /// ([`Required`](crate::config::Required)), the roles of the event set cannot be served, or the
+    /// broker cannot be reached.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -97,6 +98,11 @@ impl NodeBuilder {
         self.config.check().map_err(StartError::Config)?;
         let visibility = Visibility::new(self.catalog.iter().flat_map(|catalog| catalog.roles()))
             .map_err(StartError::Roles)?;
+        let has_spill = self.store.spill(self.config.buffers.spill as u64).is_some();
+        let required = self.config.broker;
+        required
+            .check(&self.broker.guarantees(), self.broker.is_local(), has_spill)
+            .map_err(StartError::Config)?;
         Node::start(self, visibility)
             .await
             .map_err(StartError::Broker)

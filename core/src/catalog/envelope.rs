@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
+use super::schema::{priorities, schema_of};
 use super::sent::{EnvelopeFields, Sent, object, string};
 use super::typed::parse;
 use crate::auth::Identity;
@@ -19,6 +21,7 @@ use crate::event::{Priority, compact};
 /// written where one is left out.
 #[derive(Debug)]
 pub struct Envelope {
+    title: &'static str,
     event: &'static str,
     data: &'static str,
     channel: Option<Named>,
@@ -43,6 +46,18 @@ struct Field {
     is_required: bool,
     check: fn(&RawValue) -> Result<(), Problem>,
     fill: Option<fn(&Fill<'_>) -> String>,
+    schema: fn(&mut SchemaGenerator) -> Value,
+}
+
+/// When an envelope has a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occurrence {
+    /// Always, because publishers must send it.
+    Always,
+    /// Always, because it is written where publishers left it out.
+    Filled,
+    /// Where a publisher sent it.
+    Sometimes,
 }
 
 /// What an envelope is completed with.
@@ -72,6 +87,7 @@ impl Envelope {
     #[must_use]
     pub const fn new(event: &'static str, data: &'static str) -> Self {
         Self {
+            title: "Envelope",
             event,
             data,
             channel: None,
@@ -82,6 +98,17 @@ impl Envelope {
             fields: Vec::new(),
             internal: &[],
         }
+    }
+
+    /// What documents call it, an identifier; `Envelope` unless said otherwise.
+    #[must_use]
+    pub const fn titled(mut self, title: &'static str) -> Self {
+        self.title = title;
+        self
+    }
+
+    pub(super) const fn title(&self) -> &'static str {
+        self.title
     }
 
     /// The field that names the channel; written where it was left out.
@@ -158,6 +185,7 @@ impl Envelope {
             is_required,
             check: |json| parse::<T>(json).map(|_| ()),
             fill,
+            schema: schema_of::<T>,
         });
         self
     }
@@ -201,6 +229,38 @@ impl Envelope {
 
     pub(super) const fn event_field(&self) -> &'static str {
         self.event
+    }
+
+    /// The fields beside event and data that clients may find, with their schemas, for an event of a
+    /// family.
+    pub(super) fn schemas(
+        &self,
+        family: &str,
+        generator: &mut SchemaGenerator,
+    ) -> Vec<(&'static str, Occurrence, Value)> {
+        let occurs = |is_filled: bool| match is_filled {
+            true => Occurrence::Filled,
+            false => Occurrence::Sometimes,
+        };
+        let mut fields = Vec::new();
+        if let Some(channel) = self.channel {
+            let schema = json!({ "type": "string" });
+            fields.push((channel.name, occurs(channel.is_filled), schema));
+        }
+        if let Some(priority) = self.priority {
+            fields.push((priority.name, occurs(priority.is_filled), priorities()));
+        }
+        if let Some(name) = self.family {
+            fields.push((name, Occurrence::Filled, json!({ "const": family })));
+        }
+        for field in &self.fields {
+            let occurrence = match (field.is_required, field.fill) {
+                (true, _) => Occurrence::Always,
+                (false, fill) => occurs(fill.is_some()),
+            };
+            fields.push((field.name, occurrence, (field.schema)(generator)));
+        }
+        fields
     }
 
     /// Where a problem with the channel is reported.
