@@ -358,7 +358,11 @@ impl<C: Carrier> Lane<C> {
                         _ => End::Away,
                     }
                 }
-                Err(_) => End::Away,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(lane = self.number, error, "the broker is away again");
+                    End::Away
+                }
             };
             while under_way.next().await.is_some() {}
             return Err((came, end));
