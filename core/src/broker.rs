@@ -12,7 +12,7 @@ use crate::event::{Epoch, Event, Position};
 use crate::ingress::Ingress;
 
 pub use self::frame::FrameError;
-pub use self::spill::{Spill, SpillError};
+pub use self::spill::{Spill, SpillError, SpillPart};
 
 /// Carries events between nodes. One per node, one call per publish.
 ///

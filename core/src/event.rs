@@ -1,5 +1,6 @@
 //! Events, and where they stand in their channel.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -164,6 +165,24 @@ pub struct Stamp {
     pub settled: u64,
 }
 
+/// What of an event goes to backend services.
+///
+/// It does not travel between nodes, and is not in history: the node that accepts the event writes
+/// the records to its [`Sink`](crate::Sink), with the channel's name as their key. It does so at least
+/// once, whatever is owed to subscribers, but never for an [ephemeral](Guarantee::Ephemeral) event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForServices {
+    /// Tells its records from all others, as the envelope's id does. 1 to 128 bytes.
+    pub id: String,
+    /// The topics, routing keys or subjects it is written to.
+    pub topics: Vec<Cow<'static, str>>,
+    /// What they get where it differs from what clients get (fields that no client may see).
+    pub payload: Option<Bytes>,
+    /// Whether no client gets the event: it is not numbered, nor in history, nor sent to other nodes.
+    /// Where the node has no sink it is accepted and goes nowhere, because nobody could read it.
+    pub only: bool,
+}
+
 /// An event on its way to a channel. Cloning costs a few reference counts; the payload is shared.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -175,6 +194,7 @@ pub struct Event {
     conflation_key: Option<Arc<str>>,
     publisher: Option<Arc<Publisher>>,
     stamp: Option<Stamp>,
+    services: Option<Arc<ForServices>>,
     accepted_at: Instant,
 }
 
@@ -211,6 +231,7 @@ impl Event {
             conflation_key: None,
             publisher: None,
             stamp: None,
+            services: None,
             accepted_at: Instant::now(),
         }
     }
@@ -240,6 +261,13 @@ impl Event {
     #[must_use]
     pub fn published_by(mut self, publisher: Publisher) -> Self {
         self.publisher = Some(Arc::new(publisher));
+        self
+    }
+
+    /// Has it written to service topics as well, or only there.
+    #[must_use]
+    pub fn for_services(mut self, services: ForServices) -> Self {
+        self.services = Some(Arc::new(services));
         self
     }
 
@@ -292,6 +320,12 @@ impl Event {
         self.publisher.as_deref()
     }
 
+    /// What of it goes to backend services; none of one that was read back, or came from elsewhere.
+    #[must_use]
+    pub fn services(&self) -> Option<&ForServices> {
+        self.services.as_deref()
+    }
+
     /// Its place among those that a node sent to its broker, if one did.
     #[must_use]
     pub fn stamp(&self) -> Option<Stamp> {
@@ -314,6 +348,11 @@ impl Event {
     #[must_use]
     pub fn is_void(&self) -> bool {
         &*self.name == VOID
+    }
+
+    /// Takes off what is for services, so that history does not keep it.
+    pub(crate) fn take_services(&mut self) -> Option<Arc<ForServices>> {
+        self.services.take()
     }
 
     /// How long ago it was accepted.
