@@ -6,6 +6,7 @@ pub mod mechamap;
 pub mod platform;
 pub mod serve;
 pub mod tokens;
+mod topics;
 
 /// The examples of the project's front page, compiled.
 #[cfg(doctest)]
