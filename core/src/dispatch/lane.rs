@@ -368,6 +368,7 @@ impl<C: Carrier> Lane<C> {
             let Some(&(last, _)) = kept.last() else {
                 return Ok(());
             };
+            let is_much = kept.len() == chunk;
             let came = self.send_frames(kept).await;
             let (up_to, end) = match came {
                 Ok(()) => (Some(last), None),
@@ -384,8 +385,9 @@ impl<C: Carrier> Lane<C> {
             if let Some(end) = end {
                 return Err(end);
             }
-            // While much is left, publishers do not wait for it.
-            if let Ok(waiting) = self.queue.try_recv() {
+            // While much is left, publishers do not wait for it. Of the rest they do: what was kept in
+            // its place would be the rest of the next round, and so on.
+            if is_much && let Ok(waiting) = self.queue.try_recv() {
                 self.keep_new(waiting).await;
             }
         }
