@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tracing::{error, warn};
 
 use super::{Carrier, Waiting};
@@ -275,9 +275,14 @@ impl<C: Carrier> Lane<C> {
     /// Waits until the carrier may be back, and keeps what must arrive meanwhile.
     async fn sit_out(&mut self) -> End {
         self.keep_unsettled().await;
+        // Kept across the loop: where events come faster than that, a pause begun anew with each of them
+        // would never end.
+        let mut look = interval_at(Instant::now() + LOOK, LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {
+                biased;
+                _ = look.tick() => {
                     if self.patience.is_none_or(|patience| Instant::now() >= patience) {
                         self.lose_patience();
                     }

@@ -317,6 +317,24 @@ async fn publishers_do_not_wait_for_a_server_that_hangs_when_it_is_tried_again()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_of_events_does_not_keep_a_lane_from_looking_whether_the_server_is_back() {
+    let wire = Arc::<Wire>::default();
+    let kept = spill(1_000);
+    let dispatch = Dispatch::start(wire.clone(), Some(&kept));
+    wire.down.store(true, Ordering::Relaxed);
+    for id in 0..200 {
+        publish(&dispatch, item(id)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if id == 50 {
+            wire.down.store(false, Ordering::Relaxed);
+        }
+    }
+    assert!(dispatch.is_up());
+    assert!(kept.is_empty(), "{}", kept.len());
+    assert_eq!(wire.taken(), (0..200).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lane_learns_from_the_others_that_the_server_is_away() {
     let wire = Arc::<Wire>::default();
     let kept = spill(1_000);
