@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::BoxFuture;
 use crate::auth::jwt::{Jwt, JwtKey, JwtKeyError};
 use crate::auth::{AuthError, Authenticator, Authorizer, Handshake, Identity, OwnUserChannels};
-use crate::broker::{self, Broker, BrokerError};
+use crate::broker::{self, Broker, BrokerError, SpillPart};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::history::{self, HistoryStore};
@@ -97,12 +97,19 @@ impl NodeBuilder {
     /// Starts the node on the current Tokio runtime, whose tasks end with the last clone of it.
     ///
     /// # Errors
-    /// [`StartError`] where the numbers contradict each other or the broker cannot be reached.
+    /// [`StartError`] where the numbers contradict each other, more is asked of the broker than it gives
+    /// ([`Required`](crate::config::Required)), or it cannot be reached.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
     pub async fn start(self) -> Result<Node, StartError> {
         self.config.check().map_err(StartError::Config)?;
+        let bytes = self.config.buffers.spill as u64;
+        let has_spill = self.store.spill(SpillPart::Broker, bytes).is_some();
+        let required = self.config.broker;
+        required
+            .check(&self.broker.guarantees(), self.broker.is_local(), has_spill)
+            .map_err(StartError::Config)?;
         Node::start(self).await.map_err(StartError::Broker)
     }
 }

@@ -1,6 +1,5 @@
 //! Events, and where they stand in their channel.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -175,7 +174,7 @@ pub struct ForServices {
     /// Tells its records from all others, as the envelope's id does. 1 to 128 bytes.
     pub id: String,
     /// The topics, routing keys or subjects it is written to.
-    pub topics: Vec<Cow<'static, str>>,
+    pub topics: &'static [&'static str],
     /// What they get where it differs from what clients get (fields that no client may see).
     pub payload: Option<Bytes>,
     /// Whether no client gets the event: it is not numbered, nor in history, nor sent to other nodes.
@@ -324,6 +323,12 @@ impl Event {
     #[must_use]
     pub fn services(&self) -> Option<&ForServices> {
         self.services.as_deref()
+    }
+
+    /// Whether no client gets it.
+    #[must_use]
+    pub fn is_for_services_only(&self) -> bool {
+        self.services.as_ref().is_some_and(|services| services.only)
     }
 
     /// Its place among those that a node sent to its broker, if one did.

@@ -2,8 +2,10 @@
 
 mod broker;
 pub mod demo;
+pub mod described;
 pub mod mechamap;
 pub mod platform;
+pub mod replay;
 pub mod serve;
 pub mod tokens;
 mod topics;

@@ -24,7 +24,7 @@ const CHUNK: usize = 256;
 /// How long publishers wait for what was kept before them to be sent, before theirs is kept as well.
 const HASTE: Duration = Duration::from_millis(250);
 /// Between two looks whether the carrier is back.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Lane<C: Carrier> {
     number: u16,
@@ -275,14 +275,13 @@ impl<C: Carrier> Lane<C> {
     /// Waits until the carrier may be back, and keeps what must arrive meanwhile.
     async fn sit_out(&mut self) -> End {
         self.keep_unsettled().await;
-        // Kept across the loop: where events come faster than that, a pause begun anew with each of them
-        // would never end.
-        let mut look = interval_at(Instant::now() + LOOK, LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A pause that began anew with each event would never end while events keep coming.
+        let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                _ = look.tick() => {
+                _ = looks.tick() => {
                     if self.patience.is_none_or(|patience| Instant::now() >= patience) {
                         self.lose_patience();
                     }
@@ -456,7 +455,11 @@ impl<C: Carrier> Lane<C> {
                         End::Away
                     }
                 }
-                Err(_) => End::Away,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(lane = self.number, error, "{} is away again", C::NAME);
+                    End::Away
+                }
             };
             while under_way.next().await.is_some() {}
             return Err((came, end));

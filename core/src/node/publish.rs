@@ -94,7 +94,7 @@ impl Node {
         }
         let is_log = self.0.hub.shared.ledger.is_log();
         let mut bytes = 0;
-        for event in events.iter().filter(|event| !is_only_for_services(event)) {
+        for event in events.iter().filter(|event| !event.is_for_services_only()) {
             match event.guarantee() {
                 Guarantee::AtLeastOnce => bytes += FRAME + event.payload().len() as u64,
                 Guarantee::BestEffort if is_log => bytes = u64::MAX,
@@ -114,7 +114,7 @@ impl Node {
 
     /// Waits while the event's channel, or the way to the broker, has too much waiting.
     async fn room(&self, event: &Event) -> Result<Option<Room>, Error> {
-        if is_only_for_services(event) {
+        if event.is_for_services_only() {
             return Ok(None);
         }
         self.0.hub.room(event.channel()).await;
@@ -161,7 +161,7 @@ impl Node {
         let metrics = &self.0.hub.shared.metrics;
         let priority = event.priority();
         let begun = Instant::now();
-        let is_for_clients = !is_only_for_services(&event);
+        let is_for_clients = !event.is_for_services_only();
         let topics = event.take_services();
         let topics = topics.filter(|_| event.guarantee() != Guarantee::Ephemeral);
         let topics = topics.zip(self.0.services.as_ref()).zip(admission);
@@ -216,10 +216,6 @@ impl Node {
         }
         Ok(Published { position: None })
     }
-}
-
-fn is_only_for_services(event: &Event) -> bool {
-    event.services().is_some_and(|services| services.only)
 }
 
 fn history_has_failed() -> Error {

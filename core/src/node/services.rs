@@ -68,7 +68,7 @@ impl Services {
         for event in events {
             let Some(services) = of(event) else { continue };
             let lane = weights.entry(event.channel().lane()).or_default();
-            for topic in &services.topics {
+            for topic in services.topics {
                 let weight = weight(event, services, topic);
                 bytes += weight as u64 + FRAME;
                 lane.push(weight);
@@ -111,7 +111,7 @@ impl Services {
         let payload = services.payload.as_ref().unwrap_or(event.payload());
         let records = services.topics.iter().map(|topic| {
             let record = Arc::new(Record {
-                topic: topic.clone().into_owned(),
+                topic: (*topic).to_owned(),
                 key: event.channel().as_str().to_owned(),
                 id: services.id.clone(),
                 payload: payload.clone(),

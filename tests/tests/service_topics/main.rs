@@ -19,7 +19,7 @@ use self::site::{AUDIT, ORDERS, Site, connect, event, services};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Clients and topics get what is theirs; `refusing` names a topic that the server does not have.
-async fn both_get_theirs(url: &str, refusing: Option<&'static str>) {
+async fn both_get_theirs(url: &str, refusing: Option<&'static [&'static str]>) {
     let engine = connect(url).await;
     let orders = Reader::start(url, ORDERS).await;
     let audit = Reader::start(url, AUDIT).await;
@@ -46,7 +46,7 @@ async fn both_get_theirs(url: &str, refusing: Option<&'static str>) {
     let live = live.for_services(services(300, &[ORDERS]));
     site.node.publish(live).await.unwrap();
     if let Some(topic) = refusing {
-        let refused = event(301).for_services(services(301, &[topic]));
+        let refused = event(301).for_services(services(301, topic));
         let refused = site.node.publish(refused).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Internal, "{refused}");
         assert!(refused.message().contains("refused"), "{refused}");
@@ -102,12 +102,12 @@ async fn nats_has_what_is_for_services() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rabbitmq_has_what_is_for_services() {
     let url = format!("{}?exchange=shop", RabbitMq::shared().await.url());
-    both_get_theirs(&url, Some("nobody.reads")).await;
+    both_get_theirs(&url, Some(&["nobody.reads"])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kafka_has_what_is_for_services() {
-    both_get_theirs(&Kafka::shared().await.url(), Some("no topic")).await;
+    both_get_theirs(&Kafka::shared().await.url(), Some(&["no topic"])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,5 @@
 //! A node with a sink, its HTTP side, and the clients that listen to it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,10 +31,10 @@ pub(crate) fn event(id: u64) -> Event {
     event.with_priority(Priority::High)
 }
 
-pub(crate) fn services(id: u64, topics: &[&'static str]) -> ForServices {
+pub(crate) fn services(id: u64, topics: &'static [&'static str]) -> ForServices {
     ForServices {
         id: id.to_string(),
-        topics: topics.iter().map(|topic| Cow::Borrowed(*topic)).collect(),
+        topics,
         payload: None,
         only: false,
     }
