@@ -12,6 +12,7 @@ use crate::config::{Config, ConfigError};
 use crate::history::{self, HistoryStore};
 use crate::node::Node;
 use crate::sink::Sink;
+use crate::visibility::{RolesError, Visibility};
 
 /// Chooses the parts of a [`Node`]. Everything has a default that needs nothing else installed; only
 /// clients are not let in until an authenticator says whom.
@@ -98,19 +99,24 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// [`StartError`] where the numbers contradict each other, more is asked of the broker than it gives
-    /// ([`Required`](crate::config::Required)), or it cannot be reached.
+    /// ([`Required`](crate::config::Required)), the roles of the event set cannot be served, or the
+    /// broker cannot be reached.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
     pub async fn start(self) -> Result<Node, StartError> {
         self.config.check().map_err(StartError::Config)?;
+        let visibility = Visibility::new(self.catalog.iter().flat_map(|catalog| catalog.roles()))
+            .map_err(StartError::Roles)?;
         let bytes = self.config.buffers.spill as u64;
         let has_spill = self.store.spill(SpillPart::Broker, bytes).is_some();
         let required = self.config.broker;
         required
             .check(&self.broker.guarantees(), self.broker.is_local(), has_spill)
             .map_err(StartError::Config)?;
-        Node::start(self).await.map_err(StartError::Broker)
+        Node::start(self, visibility)
+            .await
+            .map_err(StartError::Broker)
     }
 }
 
@@ -120,6 +126,8 @@ impl NodeBuilder {
 pub enum StartError {
     /// The configuration cannot work.
     Config(ConfigError),
+    /// The roles that the event set binds its events to cannot be served.
+    Roles(RolesError),
     /// The broker did not start.
     Broker(BrokerError),
 }
@@ -128,6 +136,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Config(_) => "the configuration cannot work",
+            Self::Roles(_) => "the event set cannot be served",
             Self::Broker(_) => "the broker did not start",
         })
     }
@@ -137,6 +146,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(match self {
             Self::Config(error) => error,
+            Self::Roles(error) => error,
             Self::Broker(error) => error,
         })
     }

@@ -46,6 +46,7 @@ mod ingress;
 mod limits;
 pub mod metrics;
 mod node;
+pub mod notice;
 mod presence;
 mod recovery;
 mod retry;
@@ -55,6 +56,7 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
+mod visibility;
 mod wire;
 
 use std::pin::Pin;
@@ -82,6 +84,7 @@ pub use crate::retry::{Backoff, Retry};
 pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Polled, Refusal, Session};
 pub use crate::sink::{Record, Sink, SinkStatus};
 pub use crate::transport::Transport;
+pub use crate::visibility::RolesError;
 
 /// A boxed future, for traits whose implementation is chosen at start-up.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
