@@ -114,7 +114,7 @@ impl NodeBuilder {
         required
             .check(&self.broker.guarantees(), self.broker.is_local(), has_spill)
             .map_err(StartError::Config)?;
-        Node::start(self, visibility)
+        Box::pin(Node::start(self, visibility))
             .await
             .map_err(StartError::Broker)
     }
