@@ -18,6 +18,7 @@ use crate::broker;
 use crate::demo;
 use crate::platform::Platform;
 use crate::tokens::{demo_token, random_secret};
+use crate::topics;
 
 /// Seconds; from a socket that is written at once to one that waited for a low-priority flush.
 const LATENCY_BUCKETS: &[f64] = &[
@@ -48,6 +49,15 @@ struct Flags {
         hide_env_values = true
     )]
     broker: String,
+    /// What takes events for backend services: the URL of a server, or `none`. Where `--broker` is the
+    /// kind of server that the platform has for that, it is the default
+    #[arg(
+        long,
+        env = "FANFARE_TOPICS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    topics: Option<String>,
     /// Where history is kept: `memory:`, or `file:DIR`, which survives a restart
     #[arg(
         long,
@@ -153,7 +163,9 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     if let History::Folder(folder) = &flags.history {
         node = node.history(Disk::open(folder).map_err(|error| causes(&error))?);
     }
-    let node = broker::attach(node, &flags.broker)?
+    let node = broker::attach(node, &flags.broker)?;
+    let node = topics::attach::<P>(node, flags.topics.as_deref(), &flags.broker)
+        .await?
         .config(config)
         .jwt(JwtKey::Hs256(secret.as_bytes()))
         .map_err(|error| causes(&error))?
