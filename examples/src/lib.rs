@@ -2,6 +2,9 @@
 
 mod broker;
 pub mod demo;
+pub mod gamification;
+#[cfg(feature = "brokers")]
+mod ingest;
 pub mod mechamap;
 pub mod platform;
 pub mod serve;

@@ -1,0 +1,67 @@
+//! Achievements.
+
+use fanfare::catalog::{EnvelopeFields, TypedEvent};
+use fanfare::{Priority, Retry};
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{event, present, user_id};
+
+/// An achievement, and where a user stands with it if one is named.
+#[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase")]
+pub struct Achievement {
+    #[garde(length(min = 1))]
+    pub achievement_id: String,
+    #[serde(default, deserialize_with = "present")]
+    #[garde(inner(custom(user_id)))]
+    pub user_id: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    #[garde(skip)]
+    pub name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    #[garde(skip)]
+    pub points: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    #[garde(skip)]
+    pub progress: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    #[garde(skip)]
+    pub completed_at: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    #[garde(skip)]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+impl Achievement {
+    fn user(&self) -> Option<&str> {
+        self.user_id.as_deref()
+    }
+}
+
+event! {
+    /// There is a new achievement.
+    Created(Achievement), "achievement.created", Medium
+}
+
+event! {
+    /// An achievement is another than before.
+    Updated(Achievement), "achievement.updated", Medium
+}
+
+event! {
+    /// An achievement is gone.
+    Deleted(Achievement), "achievement.deleted", Medium
+}
+
+event! {
+    /// A user has reached an achievement.
+    Completed(Achievement), "achievement.completed", High
+}
+
+event! {
+    /// A user has come nearer to an achievement.
+    ProgressUpdated(Achievement), "achievement.progress_updated", Medium
+}
