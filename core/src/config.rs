@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::broker::Required;
 use crate::history::Retention;
 pub use crate::presence::PresencePolicy;
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub heartbeat: Heartbeat,
     /// How connections are closed when the node goes down.
     pub drain: Drain,
+    /// What the broker must promise for the node to start.
+    pub broker: Required,
     /// How much of a channel is kept where no policy of `channels` says otherwise.
     pub history: Retention,
     /// What holds for a family of channels (the first segment of their names) instead of the
