@@ -35,8 +35,10 @@ use crate::platform::Platform;
 #[derive(Clone, Copy, Debug)]
 pub struct Gamification;
 
-/// Every form of channel that the platform knows.
-const CHANNELS: &[&str] = &["user.{user_id}"];
+/// Every form of channel that the platform knows. Nobody may join those of analytics.
+const CHANNELS: &[&str] = &[OF_USER, OF_ANALYTICS];
+const OF_USER: &str = "user.{user_id}";
+const OF_ANALYTICS: &str = "analytics.{user_id}";
 
 /// Three attempts in all, and then a dead letter.
 pub const RETRY: Retry = Retry {
@@ -61,7 +63,7 @@ macro_rules! event {
             const NAME: &'static str = $name;
             const PRIORITY: Priority = Priority::$priority;
             const RETRY: Retry = $crate::gamification::RETRY;
-            const CHANNELS: &'static [&'static str] = $crate::gamification::CHANNELS;
+            const CHANNELS: &'static [&'static str] = &[$crate::gamification::OF_USER];
             const TOPICS: &'static [&'static str] = &[$name];
 
             fn channel_id(&self, _envelope: &EnvelopeFields<'_>) -> Option<String> {
@@ -161,7 +163,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     clippy::trivially_copy_pass_by_ref,
     reason = "garde hands over a reference to its context"
 )]
-fn user_id(id: &str, _context: &()) -> garde::Result {
+fn fits_channel(id: &str, _context: &()) -> garde::Result {
     if Channel::is_segment(id) && Channel::new(&format!("user.{id}")).is_ok() {
         Ok(())
     } else {
@@ -214,7 +216,7 @@ mod tests {
             "user.USER-456",
             "users.user-456",
             "quest",
-            "analytics",
+            "analytics.user-456",
             "quest.user-456",
             "admin.user-456",
         ] {

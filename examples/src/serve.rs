@@ -311,12 +311,14 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
-/// What clap says, without the usage and hints around it.
+/// What clap says, without the usage and hints around it, in one line.
 pub(crate) fn first_sentence(error: &str) -> String {
-    let sentence = error.lines().next().unwrap_or_default();
+    let lines = error.lines().map(str::trim);
+    let lines = lines.take_while(|line| !line.is_empty());
+    let sentence = lines.collect::<Vec<_>>().join(" ");
     sentence
         .strip_prefix("error: ")
-        .unwrap_or(sentence)
+        .unwrap_or(&sentence)
         .to_owned()
 }
 

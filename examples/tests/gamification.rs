@@ -27,11 +27,12 @@ fn fixtures() -> Vec<Value> {
 
 fn read(catalog: &Catalog, body: &Value) -> Result<Admitted, Vec<String>> {
     let read = catalog.read_from_server(body.to_string().as_bytes(), &Limits::default());
-    read.map(|mut admitted| admitted.remove(0)).map_err(|error| {
-        assert_eq!(error.kind(), ErrorKind::InvalidEvent, "{error} in {body}");
-        let problems = error.problems().iter();
-        problems.map(|problem| problem.path.clone()).collect()
-    })
+    read.map(|mut admitted| admitted.remove(0))
+        .map_err(|error| {
+            assert_eq!(error.kind(), ErrorKind::InvalidEvent, "{error} in {body}");
+            let problems = error.problems().iter();
+            problems.map(|problem| problem.path.clone()).collect()
+        })
 }
 
 /// Whether a field may be left out.
@@ -58,7 +59,10 @@ fn fields(fixture: &Value) -> Vec<String> {
             .map(|name| format!("{pointer}/{name}"))
             .collect::<Vec<_>>()
     };
-    ["", "/data", "/metadata"].into_iter().flat_map(of).collect()
+    ["", "/data", "/metadata"]
+        .into_iter()
+        .flat_map(of)
+        .collect()
 }
 
 fn path_of(pointer: &str) -> String {
@@ -76,7 +80,9 @@ fn there_is_a_fixture_for_every_event_and_an_event_for_every_fixture() {
     let names = catalog.names().collect::<BTreeSet<_>>();
     assert_eq!(names.len(), EVENTS);
     let fixtures = fixtures();
-    let shown = fixtures.iter().map(|fixture| fixture["type"].as_str().unwrap());
+    let shown = fixtures
+        .iter()
+        .map(|fixture| fixture["type"].as_str().unwrap());
     assert_eq!(shown.collect::<BTreeSet<_>>(), names);
 }
 
@@ -84,7 +90,8 @@ fn there_is_a_fixture_for_every_event_and_an_event_for_every_fixture() {
 fn every_fixture_is_accepted_and_goes_where_its_data_says() {
     let catalog = Gamification::catalog();
     for fixture in fixtures() {
-        let admitted = read(&catalog, &fixture).unwrap_or_else(|paths| panic!("{fixture}: {paths:?}"));
+        let admitted =
+            read(&catalog, &fixture).unwrap_or_else(|paths| panic!("{fixture}: {paths:?}"));
         let [event] = &admitted.events[..] else {
             panic!("one channel: {fixture}")
         };
@@ -162,10 +169,16 @@ fn a_field_of_another_type_is_named() {
                 continue;
             }
             let right = fixture.pointer(&pointer).unwrap().clone();
-            let others = [json!("x"), json!(1), json!(true), json!([]), json!({}), Value::Null];
-            let is_like = |other: &Value| {
-                std::mem::discriminant(other) == std::mem::discriminant(&right)
-            };
+            let others = [
+                json!("x"),
+                json!(1),
+                json!(true),
+                json!([]),
+                json!({}),
+                Value::Null,
+            ];
+            let is_like =
+                |other: &Value| std::mem::discriminant(other) == std::mem::discriminant(&right);
             for other in others.into_iter().filter(|other| !is_like(other)) {
                 let mut body = fixture.clone();
                 let (object, name) = parent(&mut body, &pointer);
@@ -182,7 +195,13 @@ fn a_reward_may_be_worth_anything_but_says_what() {
     let rewards = fixtures().into_iter();
     let rewards = rewards.filter(|fixture| fixture["type"].as_str().unwrap().starts_with("reward"));
     for mut body in rewards {
-        for value in [Value::Null, json!(0.5), json!("badge"), json!([1]), json!({"a": {}})] {
+        for value in [
+            Value::Null,
+            json!(0.5),
+            json!("badge"),
+            json!([1]),
+            json!({"a": {}}),
+        ] {
             body["data"]["value"] = value;
             read(&catalog, &body).unwrap();
         }
@@ -229,7 +248,14 @@ fn what_the_publisher_says_of_channel_and_priority_holds_where_it_agrees() {
     };
     let admitted = with("quest.completed", "channel", json!("user.user-456")).unwrap();
     assert_eq!(admitted.events[0].channel().as_str(), "user.user-456");
-    for channel in ["user.user-457", "user", "quest", "quest.quest-123", "user.user-456.x", ""] {
+    for channel in [
+        "user.user-457",
+        "user",
+        "quest",
+        "quest.quest-123",
+        "user.user-456.x",
+        "",
+    ] {
         let refused = with("quest.completed", "channel", channel.into());
         assert_eq!(refused.unwrap_err(), ["channel"], "{channel}");
     }
@@ -244,14 +270,24 @@ fn what_the_publisher_says_of_channel_and_priority_holds_where_it_agrees() {
         assert_eq!(admitted.events[0].priority().as_str(), priority);
     }
     for field in ["priority", "event", "category", "id", "Type"] {
-        assert_eq!(with("quest.completed", field, json!("urgent")).unwrap_err(), [field]);
+        assert_eq!(
+            with("quest.completed", field, json!("urgent")).unwrap_err(),
+            [field]
+        );
     }
 }
 
 #[test]
 fn what_is_no_event_of_the_platform_is_refused() {
     let catalog = Gamification::catalog();
-    for name in ["quest", "quest.", "quest.Completed", "Quest.completed", "forum.comment.created", ""] {
+    for name in [
+        "quest",
+        "quest.",
+        "quest.Completed",
+        "Quest.completed",
+        "forum.comment.created",
+        "",
+    ] {
         let body = json!({"type": name, "data": {"questId": "quest-1"}});
         assert_eq!(read(&catalog, &body).unwrap_err(), ["type"], "{name}");
     }

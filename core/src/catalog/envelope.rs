@@ -145,11 +145,7 @@ impl Envelope {
 
     /// Adds a field that is a `T`, and is written where it was left out, as the JSON that `fill` gives.
     #[must_use]
-    pub fn filled<T: DeserializeOwned + JsonSchema>(
-        self,
-        name: &'static str,
-        fill: fn(&Fill<'_>) -> String,
-    ) -> Self {
+    pub fn filled<T: DeserializeOwned + JsonSchema>(self, name: &'static str, fill: Write) -> Self {
         self.field::<T>(name, false, Some(fill), &[])
     }
 
@@ -160,7 +156,7 @@ impl Envelope {
     pub fn completed<T: DeserializeOwned + JsonSchema>(
         self,
         name: &'static str,
-        members: &'static [(&'static str, fn(&Fill<'_>) -> String)],
+        members: &'static [(&'static str, Write)],
     ) -> Self {
         self.field::<T>(name, false, None, members)
     }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{event, present, user_id};
+use super::{event, fits_channel, present};
 
 /// An achievement, and where a user stands with it if one is named.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
@@ -16,7 +16,7 @@ pub struct Achievement {
     #[garde(length(min = 1))]
     pub achievement_id: String,
     #[serde(default, deserialize_with = "present")]
-    #[garde(inner(custom(user_id)))]
+    #[garde(inner(custom(fits_channel)))]
     pub user_id: Option<String>,
     #[serde(default, deserialize_with = "present")]
     #[garde(skip)]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{present, user_id};
+use super::{fits_channel, present};
 
 /// A user did something that is counted.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
@@ -15,7 +15,7 @@ use super::{present, user_id};
 pub struct EventTracked {
     #[garde(length(min = 1))]
     pub analytics_id: String,
-    #[garde(custom(user_id))]
+    #[garde(custom(fits_channel))]
     pub user_id: String,
     #[garde(skip)]
     pub r#type: String,
@@ -35,10 +35,10 @@ impl TypedEvent for EventTracked {
     const NAME: &'static str = "analytics.event_tracked";
     const PRIORITY: Priority = Priority::Low;
     const RETRY: Retry = super::RETRY;
-    const CHANNELS: &'static [&'static str] = super::CHANNELS;
+    const CHANNELS: &'static [&'static str] = &[super::OF_ANALYTICS];
     const TOPICS: &'static [&'static str] = &[Self::NAME];
 
-    /// No client gets it there; the name orders a user's records among themselves.
+    /// Nobody may join it; its name orders a user's records among themselves.
     fn channel_id(&self, _envelope: &EnvelopeFields<'_>) -> Option<String> {
         Some(self.user_id.clone())
     }

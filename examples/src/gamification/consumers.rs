@@ -21,7 +21,7 @@ const SHUTDOWN_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Parser)]
 #[command(
-    name = "gamification_consumers",
+    name = "gamification-consumers",
     version,
     about = "Works off the gamification service's queues: a reward for each completed quest"
 )]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{event, present, user_id};
+use super::{event, fits_channel, present};
 
 /// What a user gets.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
@@ -15,7 +15,7 @@ use super::{event, present, user_id};
 pub struct Reward {
     #[garde(length(min = 1))]
     pub reward_id: String,
-    #[garde(custom(user_id))]
+    #[garde(custom(fits_channel))]
     pub user_id: String,
     #[garde(skip)]
     pub name: String,
