@@ -7,12 +7,15 @@
 //! An envelope stays as it was sent, byte for byte but for insignificant whitespace; fields that the
 //! publisher left out are written behind the others.
 
+mod asyncapi;
 mod channels;
 mod client;
 mod envelope;
 mod fields;
+mod schema;
 mod sent;
 mod typed;
+mod typescript;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,7 +27,9 @@ use uuid::Uuid;
 pub use self::channels::ChannelPattern;
 use self::envelope::{Completed, Draft};
 pub use self::envelope::{Envelope, Fill};
-pub use self::fields::{Date, Timestamp, nullable};
+pub use self::fields::{Date, Nullable, Timestamp, nullable};
+use self::schema::Control;
+pub use self::schema::ControlMessage;
 pub use self::sent::EnvelopeFields;
 use self::sent::Sent;
 pub use self::typed::TypedEvent;
@@ -42,6 +47,8 @@ pub struct Catalog {
     channels: Vec<ChannelPattern>,
     events: BTreeMap<&'static str, EventType>,
     other: Option<Other>,
+    /// What is no event, for the documents.
+    controls: Vec<Control>,
 }
 
 /// Events in another envelope.
@@ -77,6 +84,7 @@ impl Catalog {
                 .collect(),
             events: BTreeMap::new(),
             other: None,
+            controls: Vec::new(),
         }
     }
 
@@ -99,6 +107,17 @@ impl Catalog {
             .events
             .insert(T::NAME, EventType::new::<T>(patterns.collect()));
         assert!(taken.is_none(), "{} is in the catalog already", T::NAME);
+        self
+    }
+
+    /// Adds a message that is no event to the documents.
+    #[must_use]
+    pub fn documents<T: ControlMessage>(mut self) -> Self {
+        self.controls.push(Control {
+            name: T::NAME,
+            from_clients: T::FROM_CLIENTS,
+            schema: schema::schema_of::<T>,
+        });
         self
     }
 

@@ -2,6 +2,7 @@
 
 mod broker;
 pub mod demo;
+pub mod described;
 pub mod gamification;
 #[cfg(feature = "brokers")]
 mod ingest;

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
+use super::schema::{priorities, schema_of};
 use super::sent::{EnvelopeFields, Sent, object, string};
 use super::typed::parse;
 use crate::auth::Identity;
@@ -20,6 +22,7 @@ use crate::event::{Priority, compact};
 /// written where one is left out.
 #[derive(Debug)]
 pub struct Envelope {
+    title: &'static str,
     event: &'static str,
     data: &'static str,
     channel: Option<Named>,
@@ -46,6 +49,18 @@ struct Field {
     fill: Option<Write>,
     /// The members that are written where they were left out.
     members: &'static [(&'static str, Write)],
+    schema: fn(&mut SchemaGenerator) -> Value,
+}
+
+/// When an envelope has a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occurrence {
+    /// Always, because publishers must send it.
+    Always,
+    /// Always, because it is written where publishers left it out.
+    Filled,
+    /// Where a publisher sent it.
+    Sometimes,
 }
 
 /// Gives the JSON of a value that was left out.
@@ -78,6 +93,7 @@ impl Envelope {
     #[must_use]
     pub const fn new(event: &'static str, data: &'static str) -> Self {
         Self {
+            title: "Envelope",
             event,
             data,
             channel: None,
@@ -88,6 +104,17 @@ impl Envelope {
             fields: Vec::new(),
             internal: &[],
         }
+    }
+
+    /// What documents call it, an identifier; `Envelope` unless said otherwise.
+    #[must_use]
+    pub const fn titled(mut self, title: &'static str) -> Self {
+        self.title = title;
+        self
+    }
+
+    pub(super) const fn title(&self) -> &'static str {
+        self.title
     }
 
     /// The field that names the channel; written where it was left out.
@@ -174,6 +201,7 @@ impl Envelope {
             check: |json| parse::<T>(json).map(|_| ()),
             fill,
             members,
+            schema: schema_of::<T>,
         });
         self
     }
@@ -217,6 +245,38 @@ impl Envelope {
 
     pub(super) const fn event_field(&self) -> &'static str {
         self.event
+    }
+
+    /// The fields beside event and data that clients may find, with their schemas, for an event of a
+    /// family.
+    pub(super) fn schemas(
+        &self,
+        family: &str,
+        generator: &mut SchemaGenerator,
+    ) -> Vec<(&'static str, Occurrence, Value)> {
+        let occurs = |is_filled: bool| match is_filled {
+            true => Occurrence::Filled,
+            false => Occurrence::Sometimes,
+        };
+        let mut fields = Vec::new();
+        if let Some(channel) = self.channel {
+            let schema = json!({ "type": "string" });
+            fields.push((channel.name, occurs(channel.is_filled), schema));
+        }
+        if let Some(priority) = self.priority {
+            fields.push((priority.name, occurs(priority.is_filled), priorities()));
+        }
+        if let Some(name) = self.family {
+            fields.push((name, Occurrence::Filled, json!({ "const": family })));
+        }
+        for field in &self.fields {
+            let occurrence = match field.is_required {
+                true => Occurrence::Always,
+                false => occurs(field.fill.is_some() || !field.members.is_empty()),
+            };
+            fields.push((field.name, occurrence, (field.schema)(generator)));
+        }
+        fields
     }
 
     /// Where a problem with the channel is reported.

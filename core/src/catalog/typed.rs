@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use garde::Validate;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::channels::ChannelPattern;
+use super::schema::schema_of;
 use super::sent::EnvelopeFields;
 use crate::error::Problem;
 use crate::event::{Guarantee, Priority};
@@ -114,6 +115,7 @@ pub(super) struct EventType {
     pub(super) roles: &'static [&'static str],
     pub(super) topics: &'static [&'static str],
     pub(super) from_clients: bool,
+    pub(super) schema: fn(&mut SchemaGenerator) -> Value,
     read: fn(&RawValue, &EnvelopeFields<'_>) -> Result<Reading, Vec<Problem>>,
 }
 
@@ -139,6 +141,7 @@ impl EventType {
             roles: T::ROLES,
             topics: T::TOPICS,
             from_clients: T::FROM_CLIENTS,
+            schema: schema_of::<T>,
             read: read::<T>,
         }
     }
