@@ -155,7 +155,7 @@ fn a_field_that_is_missing_is_named() {
             }
         }
     }
-    assert!(refused > 100, "{refused}");
+    assert_eq!(refused, 100, "twenty-four lines are looked at");
 }
 
 #[test]
@@ -186,6 +186,15 @@ fn a_field_of_another_type_is_named() {
                 assert_eq!(read(&catalog, &body).unwrap_err(), [&*path], "{body}");
             }
         }
+    }
+}
+
+#[test]
+fn data_is_an_object() {
+    let catalog = Gamification::catalog();
+    for data in [json!(["quest-1"]), json!([]), json!("quest-1"), Value::Null] {
+        let body = json!({"type": "quest.created", "data": data});
+        assert_eq!(read(&catalog, &body).unwrap_err(), ["data"], "{body}");
     }
 }
 

@@ -299,11 +299,15 @@ impl Envelope {
                 }
             } else if name == self.data {
                 data = Some(*value);
+                // serde would read a struct from an array as well.
+                if value.get().starts_with('[') {
+                    problems.push(Problem::new(self.data, "is not an object"));
+                }
             } else if let Some(field) = self.fields.iter().find(|field| field.name == name) {
                 if let Err(problem) = (field.check)(value) {
                     problems.push(problem.below(name));
                 } else if !field.members.is_empty() && !value.get().starts_with('{') {
-                    // serde reads a struct from an array as well.
+                    // As above.
                     problems.push(Problem::new(name.as_ref(), "is not an object"));
                 }
             } else if !self.has(name) {
