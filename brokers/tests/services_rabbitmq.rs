@@ -284,6 +284,25 @@ async fn client_by_tls() {
     engine.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_consumer_keeps_its_engine() {
+    let server = Server::shared().await;
+    let (came, mut coming) = mpsc::unbounded_channel();
+    let engine = connect(&server.url(), Durability::Classic).await;
+    let handler = move |work: Work| {
+        let sent = came.send(work.record.id);
+        async move { sent.map_err(HandlerError::permanent) }
+    };
+    let running = start(&engine, &subscription("kept", "kept"), handler).await;
+    drop(engine);
+    sleep(Duration::from_millis(500)).await;
+    let other = connect(&server.url(), Durability::Classic).await;
+    other.publish(record("kept", "after")).await.unwrap();
+    let id = timeout(Duration::from_secs(20), coming.recv()).await;
+    assert_eq!(id.unwrap().unwrap(), "after");
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_family_reaches_its_queue() {
     let server = Server::start().await;

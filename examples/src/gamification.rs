@@ -140,14 +140,19 @@ fn envelope() -> Envelope {
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     #[serde(default, rename = "timestamp", deserialize_with = "present")]
+    #[schemars(with = "String")]
     _timestamp: Option<String>,
     #[serde(default, rename = "correlationId", deserialize_with = "present")]
+    #[schemars(with = "String")]
     _correlation_id: Option<String>,
     #[serde(default, rename = "userId", deserialize_with = "present")]
+    #[schemars(with = "String")]
     _user_id: Option<String>,
     #[serde(default, rename = "source", deserialize_with = "present")]
+    #[schemars(with = "String")]
     _source: Option<String>,
     #[serde(default, rename = "version", deserialize_with = "present")]
+    #[schemars(with = "String")]
     _version: Option<String>,
 }
 

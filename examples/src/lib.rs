@@ -8,6 +8,7 @@ pub mod gamification;
 mod ingest;
 pub mod mechamap;
 pub mod platform;
+pub mod replay;
 pub mod serve;
 pub mod tokens;
 

@@ -16,6 +16,7 @@ pub struct EventTracked {
     #[garde(length(min = 1))]
     pub analytics_id: String,
     #[garde(custom(fits_channel))]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_:-]{1,250}$"))]
     pub user_id: String,
     #[garde(skip)]
     pub r#type: String,
@@ -25,9 +26,11 @@ pub struct EventTracked {
     pub event: String,
     #[serde(default, deserialize_with = "present")]
     #[garde(skip)]
+    #[schemars(with = "f64")]
     pub value: Option<f64>,
     #[serde(default, deserialize_with = "present")]
     #[garde(skip)]
+    #[schemars(with = "Map<String, Value>")]
     pub metadata: Option<Map<String, Value>>,
 }
 

@@ -16,6 +16,7 @@ pub struct Notification {
     #[garde(length(min = 1))]
     pub notification_id: String,
     #[garde(custom(fits_channel))]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_:-]{1,250}$"))]
     pub user_id: String,
     #[garde(skip)]
     pub title: String,
@@ -25,6 +26,7 @@ pub struct Notification {
     pub r#type: String,
     #[serde(default, deserialize_with = "present")]
     #[garde(skip)]
+    #[schemars(with = "Map<String, Value>")]
     pub metadata: Option<Map<String, Value>>,
 }
 

@@ -17,18 +17,23 @@ pub struct Quest {
     pub quest_id: String,
     #[serde(default, deserialize_with = "present")]
     #[garde(inner(custom(fits_channel)))]
+    #[schemars(with = "String", regex(pattern = "^[A-Za-z0-9_:-]{1,250}$"))]
     pub user_id: Option<String>,
     #[serde(default, deserialize_with = "present")]
     #[garde(skip)]
+    #[schemars(with = "String")]
     pub name: Option<String>,
     #[serde(default, deserialize_with = "present")]
     #[garde(skip)]
+    #[schemars(with = "f64")]
     pub progress: Option<f64>,
     #[serde(default, deserialize_with = "present")]
     #[garde(skip)]
+    #[schemars(with = "String")]
     pub completed_at: Option<String>,
     #[serde(default, deserialize_with = "present")]
     #[garde(skip)]
+    #[schemars(with = "Map<String, Value>")]
     pub metadata: Option<Map<String, Value>>,
 }
 

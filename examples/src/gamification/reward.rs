@@ -16,6 +16,7 @@ pub struct Reward {
     #[garde(length(min = 1))]
     pub reward_id: String,
     #[garde(custom(fits_channel))]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_:-]{1,250}$"))]
     pub user_id: String,
     #[garde(skip)]
     pub name: String,
@@ -30,6 +31,7 @@ pub struct Reward {
         skip_serializing_if = "Option::is_none"
     )]
     #[garde(skip)]
+    #[schemars(with = "Map<String, Value>")]
     pub metadata: Option<Map<String, Value>>,
 }
 
