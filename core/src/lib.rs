@@ -50,6 +50,7 @@ mod presence;
 mod recovery;
 mod retry;
 mod session;
+mod sink;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -79,6 +80,7 @@ pub use crate::node::{ConnectionInfo, Node};
 pub use crate::presence::Member;
 pub use crate::retry::{Backoff, Retry};
 pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Polled, Refusal, Session};
+pub use crate::sink::{Record, Sink, SinkStatus};
 pub use crate::transport::Transport;
 
 /// A boxed future, for traits whose implementation is chosen at start-up.

@@ -81,6 +81,7 @@ use event;
 impl Platform for Gamification {
     const NAME: &'static str = "Gamification";
     const PAGE: &'static str = include_str!("pages/gamification.html");
+    const TOPICS: Option<&'static str> = Some("amqp");
 
     fn config() -> Config {
         let mut config = Config::default();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare::Node;
+use fanfare::{BoxFuture, BrokerError, Node, Sink};
 use fanfare_brokers::services::{
-    Consumer, Engine, Ingest, Record, RetryPolicy, Running, Subscription, engine_from_url,
+    Consumer, Engine, Ingest, Record, RetryPolicy, Running, Subscription,
 };
+use uuid::Uuid;
 
 use crate::platform::Platform;
 use crate::serve::causes;
@@ -14,6 +15,8 @@ use crate::serve::causes;
 /// What begins the ids of records that a server wrote itself: their events have gone to clients
 /// already, and must not come to them again.
 const OWN: &str = "fanfare:";
+/// How many bytes an id may have.
+const ID_BYTES: usize = 128;
 /// Records that may be in hand at a time.
 const PREFETCH: u16 = 100;
 /// How long a publication may take to finish when the server goes down.
@@ -55,18 +58,20 @@ pub(crate) struct Ingesting {
 /// A sentence that says what is missing or away.
 pub(crate) async fn start<P: Platform>(
     node: &Node,
+    sink: Option<&str>,
     broker: &str,
     topics: &[Topic],
 ) -> Result<Ingesting, String> {
     if topics.is_empty() {
         return Ok(Ingesting::default());
     }
-    let Some(url) = server(broker) else {
-        let sentence = "--ingest needs a server that keeps topics, as amqp://HOST:PORT in --broker";
+    let url = sink.filter(|url| *url != "none").map(str::to_owned);
+    let Some(url) = url.or_else(|| server(broker)) else {
+        let sentence = "--ingest needs a server that keeps topics, as amqp://HOST:PORT in --topics";
         return Err(sentence.to_owned());
     };
     let failed = |error| format!("--ingest: {}", causes(&error));
-    let engine = Box::pin(engine_from_url(&url)).await.map_err(failed)?;
+    let engine = Box::pin(P::engine(&url)).await.map_err(failed)?;
     let catalog = Arc::new(P::catalog());
     let mut running = Vec::with_capacity(topics.len());
     for Topic { topic, group } in topics {
@@ -105,6 +110,38 @@ impl Ingesting {
     }
 }
 
+/// A sink whose records say that a server wrote them.
+#[derive(Debug)]
+pub(crate) struct Own(pub(crate) Arc<dyn Sink>);
+
+impl Sink for Own {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn publish(&self, mut record: Record) -> BoxFuture<'_, Result<(), BrokerError>> {
+        record.id = own_id(&record.id);
+        self.0.publish(record)
+    }
+
+    fn is_up(&self) -> bool {
+        self.0.is_up()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        self.0.shutdown()
+    }
+}
+
+/// An id of which [`is_own`] holds, the same for the same id.
+fn own_id(id: &str) -> String {
+    if OWN.len() + id.len() <= ID_BYTES {
+        return format!("{OWN}{id}");
+    }
+    let short = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes());
+    format!("{OWN}{short}")
+}
+
 fn is_own(record: &Record) -> bool {
     record.id.starts_with(OWN)
 }
@@ -120,6 +157,15 @@ fn server(broker: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mark_fits_any_id() {
+        assert_eq!(own_id("7"), "fanfare:7");
+        let (one, other) = ("x".repeat(128), "x".repeat(127) + "y");
+        assert!(own_id(&one).len() <= 128 && own_id(&one).starts_with(OWN));
+        assert_eq!(own_id(&one), own_id(&one));
+        assert_ne!(own_id(&one), own_id(&other));
+    }
 
     #[test]
     fn a_group_that_is_not_named_is_called_as_its_topic() {

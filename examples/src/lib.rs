@@ -11,6 +11,7 @@ pub mod platform;
 pub mod replay;
 pub mod serve;
 pub mod tokens;
+mod topics;
 
 /// The examples of the project's front page, compiled.
 #[cfg(doctest)]

@@ -20,6 +20,7 @@ use crate::demo;
 use crate::ingest;
 use crate::platform::Platform;
 use crate::tokens::{demo_token, random_secret};
+use crate::topics;
 
 /// Seconds; from a socket that is written at once to one that waited for a low-priority flush.
 const LATENCY_BUCKETS: &[f64] = &[
@@ -50,11 +51,20 @@ struct Flags {
         hide_env_values = true
     )]
     broker: String,
-    /// Topic or queue of the broker's whose records are published to clients: TOPIC, or TOPIC=GROUP to
+    /// Topic or queue of the server of --topics, else of --broker, whose records are published to clients: TOPIC, or TOPIC=GROUP to
     /// read it as another group than the one of its name; may be repeated
     #[cfg(feature = "brokers")]
     #[arg(long, value_name = "TOPIC", value_parser = ingest::topic)]
     ingest: Vec<ingest::Topic>,
+    /// What takes events for backend services: the URL of a server, or `none`. Where `--broker` is the
+    /// kind of server that the platform has for that, it is the default
+    #[arg(
+        long,
+        env = "FANFARE_TOPICS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    topics: Option<String>,
     /// Where history is kept: `memory:`, or `file:DIR`, which survives a restart
     #[arg(
         long,
@@ -160,7 +170,9 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     if let History::Folder(folder) = &flags.history {
         node = node.history(Disk::open(folder).map_err(|error| causes(&error))?);
     }
-    let node = broker::attach(node, &flags.broker)?
+    let node = broker::attach(node, &flags.broker)?;
+    let node = topics::attach::<P>(node, flags.topics.as_deref(), &flags.broker)
+        .await?
         .config(config)
         .jwt(JwtKey::Hs256(secret.as_bytes()))
         .map_err(|error| causes(&error))?
@@ -190,7 +202,8 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let address = server.local_addr().map_err(|error| error.to_string())?;
     let url = format!("{scheme}://{address}");
     #[cfg(feature = "brokers")]
-    let ingesting = ingest::start::<P>(&node, &flags.broker, &flags.ingest).await?;
+    let ingesting =
+        ingest::start::<P>(&node, flags.topics.as_deref(), &flags.broker, &flags.ingest).await?;
     print_credentials::<P>(&flags, &url, &secret, &api_key)?;
     println!("listening on {url}");
     if let Some(rate) = flags.demo {

@@ -221,6 +221,29 @@ async fn a_completed_quest_in_a_queue_becomes_a_reward_on_the_users_screen() {
     assert_eq!(pushes[6].json()["data"]["rewardId"], "last");
     assert_eq!(pushes.len(), 7);
 
+    // What is posted goes to the queues too, so that its reward follows; and round and round goes nothing.
+    let quest = json!({"type": "quest.completed", "data": {"questId": "quest-9", "userId": USER}});
+    server.publish(&quest).await;
+    let pushes = client.pushes(9, IN_TIME).await;
+    assert_eq!(pushes[7].json()["type"], "quest.completed");
+    assert_eq!(pushes[8].json()["type"], "reward.created");
+    assert_eq!(pushes[8].json()["data"]["metadata"]["questId"], "quest-9");
+    let analytics = json!({"type": "analytics.event_tracked", "data": {
+        "analyticsId": "a", "userId": USER, "type": "t", "category": "c", "event": "e",
+    }});
+    assert_eq!(server.publish(&analytics).await[0].channel, None);
+    backend
+        .publish("reward.claimed", "end", &claimed("end"))
+        .await;
+    let pushes = client.pushes(10, IN_TIME).await;
+    assert_eq!(pushes[9].json()["data"]["rewardId"], "end");
+    let engine = engine_from_url(&rabbit.url()).await.unwrap();
+    let mut source = engine.open(&queue("analytics_events")).await.unwrap();
+    let delivery = timeout(IN_TIME, source.next()).await.unwrap().unwrap();
+    assert!(delivery.record.id.starts_with("fanfare:"), "{delivery:?}");
+    assert_eq!(delivery.record.topic, "analytics.event_tracked");
+    delivery.settle.done().await.unwrap();
+
     consumers.terminate();
     assert_eq!(
         consumers.exit(SOON).await,
