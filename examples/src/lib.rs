@@ -3,6 +3,9 @@
 mod broker;
 pub mod demo;
 pub mod described;
+pub mod gamification;
+#[cfg(feature = "brokers")]
+mod ingest;
 pub mod mechamap;
 pub mod platform;
 pub mod replay;

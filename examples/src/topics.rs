@@ -1,7 +1,12 @@
 //! The server of the service topics that a URL names.
 
+#[cfg(feature = "brokers")]
+use std::sync::Arc;
+
 use fanfare::NodeBuilder;
 
+#[cfg(feature = "brokers")]
+use crate::ingest::Own;
 use crate::platform::Platform;
 #[cfg(feature = "brokers")]
 use crate::serve::causes;
@@ -26,7 +31,7 @@ pub(crate) async fn attach<P: Platform>(
     let Some(url) = url else { return Ok(node) };
     let engine = Box::pin(P::engine(&url)).await;
     let engine = engine.map_err(|error| format!("--topics: {}", causes(&error)))?;
-    Ok(node.sink(engine))
+    Ok(node.sink(Arc::new(Own(engine))))
 }
 
 /// Of a build without brokers, none can be had.
