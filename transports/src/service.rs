@@ -55,6 +55,7 @@ struct Inner {
     api_key: Option<String>,
     origins: AllowedOrigins,
     page: Option<&'static str>,
+    sse_welcome: Option<Welcome>,
     title: String,
     version: String,
     /// The node's event set, once it is built.
@@ -71,6 +72,9 @@ struct Inner {
 #[derive(Debug)]
 #[must_use]
 pub struct ServiceBuilder(Inner);
+
+/// What a client's event stream begins with.
+pub(crate) type Welcome = fn(&Identity) -> String;
 
 struct Metrics(Box<dyn Fn() -> String + Send + Sync>);
 
@@ -97,6 +101,13 @@ impl ServiceBuilder {
     /// Serves an HTML page at `/`.
     pub fn page(mut self, html: &'static str) -> Self {
         self.0.page = Some(html);
+        self
+    }
+
+    /// Begins each event stream with a message: what `welcome` says to its client, one line as a rule. It
+    /// stands before all events, has no id, and is told again whenever the client comes back.
+    pub fn sse_welcome(mut self, welcome: fn(&Identity) -> String) -> Self {
+        self.0.sse_welcome = Some(welcome);
         self
     }
 
@@ -142,6 +153,7 @@ impl Service {
             api_key: None,
             origins: AllowedOrigins::default(),
             page: None,
+            sse_welcome: None,
             title: "Events".to_owned(),
             version: "1.0.0".to_owned(),
             asyncapi: None,
@@ -219,7 +231,9 @@ impl Inner {
         match (method, path) {
             // CONNECT: of HTTP/2.
             (&Method::GET | &Method::CONNECT, "/ws") => self.websocket(request).await,
-            (&Method::GET, "/sse") => sse::answer(&self.node, &request.into_parts().0).await,
+            (&Method::GET, "/sse") => {
+                sse::answer(&self.node, self.sse_welcome, &request.into_parts().0).await
+            }
             (&Method::GET, "/poll") => long_poll::answer(&self.node, &request.into_parts().0).await,
             (&Method::POST, "/connection/http_stream") => self.emulate(Stream::Http, request).await,
             (&Method::GET, "/connection/sse") => self.emulate(Stream::Events, request).await,

@@ -67,6 +67,11 @@ impl Subscriber {
         })
     }
 
+    /// Who it is.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Opens a session. The client is not in yet: it still has to connect.
     pub(crate) fn open(
         self,

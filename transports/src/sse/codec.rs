@@ -105,6 +105,14 @@ pub(super) fn write_event(text: &mut Vec<u8>, name: &str, data: &impl Serialize)
     text.extend_from_slice(b"\n\n");
 }
 
+/// Writes a message that is no event of the node's, without an id.
+pub(super) fn write_message(text: &mut Vec<u8>, message: &str) {
+    for line in message.lines() {
+        write(text, format_args!("data: {line}\n"));
+    }
+    text.push(b'\n');
+}
+
 /// Where the client stands before what it recovers, so that one that is cut before its first event
 /// knows where to resume.
 fn write_start(text: &mut Vec<u8>, connected: &Connected) {

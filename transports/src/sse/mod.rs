@@ -8,7 +8,8 @@ use http::{Method, Response};
 use rand::Rng;
 use serde::Serialize;
 
-use self::codec::{Sse, write_event};
+use self::codec::{Sse, write_event, write_message};
+use crate::service::Welcome;
 use crate::subscriber::{Subscriber, refused};
 use crate::{Body, events};
 
@@ -22,16 +23,24 @@ const KIND: &str = "text/event-stream";
 ///
 /// # Errors
 /// The refusal, before a stream begins.
-pub(crate) async fn answer(node: &Node, parts: &Parts) -> Result<Response<Body>, Error> {
+pub(crate) async fn answer(
+    node: &Node,
+    welcome: Option<Welcome>,
+    parts: &Parts,
+) -> Result<Response<Body>, Error> {
     let subscriber = Subscriber::of(node, parts).await?;
     if parts.method == Method::HEAD {
         let mut response = Response::new(Body::empty());
         events::mark(&mut response, KIND);
         return Ok(response);
     }
+    let mut start = retry();
+    if let Some(welcome) = welcome {
+        write_message(&mut start, &welcome(subscriber.identity()));
+    }
     let (mut session, connect) = subscriber.open(node, "sse", Sse)?;
     let outbound = session.outbound();
-    outbound.send(retry().into());
+    outbound.send(start.into());
     session.connect(connect).await.map_err(refused)?;
     Ok(events::answer(KIND, session, outbound, last_words))
 }
