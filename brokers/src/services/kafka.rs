@@ -16,7 +16,6 @@
 //! An offset is committed when everything before it in the partition is settled; what is settled
 //! behind it stands beside it in the commit's metadata, so that it is not delivered again either.
 
-pub mod aiw3;
 mod client;
 mod dead_letters;
 mod hands;
