@@ -1,5 +1,6 @@
 //! What the example servers share: flags, start-up, the way down; and each platform's event set.
 
+pub mod aiw3;
 mod broker;
 pub mod demo;
 pub mod described;

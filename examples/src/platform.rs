@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "brokers")]
 use fanfare::BrokerError;
-use fanfare::{Authorizer, Catalog, Config};
+use fanfare::{Authorizer, Catalog, Config, Identity};
 #[cfg(feature = "brokers")]
 use fanfare_brokers::services::{Engine, engine_from_url};
 use rand::rngs::StdRng;
@@ -37,6 +37,11 @@ pub trait Platform: 'static {
     #[cfg(feature = "brokers")]
     fn engine(url: &str) -> impl Future<Output = Result<Arc<dyn Engine>, BrokerError>> + Send {
         engine_from_url(url)
+    }
+
+    /// What an event stream begins with; none where that is the first event.
+    fn sse_welcome() -> Option<fn(&Identity) -> String> {
+        None
     }
 
     /// One envelope as its backend might publish it.

@@ -187,6 +187,9 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
         .page(P::PAGE)
         .about(P::NAME, env!("CARGO_PKG_VERSION"))
         .metrics(move || rendering.render());
+    if let Some(welcome) = P::sse_welcome() {
+        service = service.sse_welcome(welcome);
+    }
     for origin in &flags.allow_origin {
         service = service.allow_origin(origin);
     }
