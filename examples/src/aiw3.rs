@@ -8,6 +8,8 @@ pub mod avatar;
 pub mod badge;
 pub mod chat;
 pub mod competition;
+#[cfg(feature = "brokers")]
+pub mod consumers;
 pub mod fields;
 pub mod milestones;
 pub mod nft;
