@@ -21,7 +21,7 @@ use crate::history::Retention;
 use crate::ingress::Delivered;
 use crate::presence::{Member, Members, PresencePolicy, member};
 use crate::sync::Mutex;
-use crate::wire::Flush;
+use crate::wire::{Flush, KnownForms};
 
 /// A channel with subscribers on this node.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(crate) struct Channel {
     phase: u8,
     /// The subscribers of each worker.
     lists: Box<[Mutex<Subscribers>]>,
+    forms: KnownForms,
     state: Mutex<State>,
     /// Who is there, where the channel's policy wants to know.
     presence: Option<Presence>,
@@ -99,6 +100,7 @@ impl Channel {
             }),
             phase,
             lists: (0..workers).map(|_| Mutex::default()).collect(),
+            forms: KnownForms::default(),
             state: Mutex::new(State {
                 pending: Pending::default(),
                 flushing: false,
@@ -499,6 +501,7 @@ impl State {
 impl FlushUnderWay {
     /// Queues the flush for a worker's subscribers. To be written by the round's end.
     pub(crate) fn stage(&self, worker: usize, round: &mut Round) {
+        self.channel.forms.encode_ahead(&self.flush);
         let list = self.channel.lists[worker].lock();
         let mut sockets = round.tally();
         for subscriber in list
@@ -512,6 +515,7 @@ impl FlushUnderWay {
             round.staged(connection, pushed);
         }
         drop(list);
+        self.channel.forms.learn(&self.flush);
         round.delivered(&self.flush, sockets);
     }
 
