@@ -357,9 +357,9 @@ pub struct Compression {
     /// Bytes from which a message, a flush or an answer is compressed; default 1 KiB. What is
     /// shorter fits one packet either way, and costs nothing as it is.
     pub threshold: usize,
-    /// From 1, the fastest and the default, to 9, the smallest. A flush of 64 events (20 KB) costs
-    /// about 0.1 ms at 1, and several times that at 9 for a tenth fewer bytes. A thread that
-    /// compresses holds about 300 KB for it.
+    /// From 1, the fastest and the default, to 9, the smallest. A flush of 64 events (25 KB) costs
+    /// 15 us at 1 and becomes 4.0 KB; at 3 it is 45 us and 3.0 KB, at 9 0.8 ms and 2.8 KB. A thread
+    /// that compresses holds about 300 KB for it.
     pub level: u8,
 }
 

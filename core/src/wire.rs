@@ -47,6 +47,7 @@ impl WireForm {
         Messages {
             framing: &*self.framing,
             limit: self.message_bytes,
+            is_shared: true,
             cursor: None,
             current: Vec::new(),
             framed: BytesMut::new(),
@@ -72,7 +73,21 @@ impl WireForm {
         publications: &[Arc<Publication>],
     ) -> Bytes {
         let mut messages = self.messages();
+        messages.is_shared = false;
         messages.cursor = Some(cursor);
+        self.codec
+            .publications(channel, publications, &mut messages);
+        messages.finish().unwrap_or_default()
+    }
+
+    /// Encodes what one connection gets of a flush of which the others get more, or did.
+    pub(crate) fn encode_for_one(
+        &self,
+        channel: &Channel,
+        publications: &[Arc<Publication>],
+    ) -> Bytes {
+        let mut messages = self.messages();
+        messages.is_shared = false;
         self.codec
             .publications(channel, publications, &mut messages);
         messages.finish().unwrap_or_default()
@@ -98,6 +113,8 @@ impl WireForm {
 pub struct Messages<'a> {
     framing: &'a dyn Framing,
     limit: usize,
+    /// Whether several connections may take what is made.
+    is_shared: bool,
     cursor: Option<&'a mut Cursor>,
     current: Vec<u8>,
     framed: BytesMut,
@@ -138,7 +155,11 @@ impl Messages<'_> {
     /// Frames the current message and begins the next. Does nothing while it is empty.
     pub fn end_message(&mut self) {
         if !self.current.is_empty() {
-            self.framing.frame(&self.current, &mut self.framed);
+            if self.is_shared {
+                self.framing.frame(&self.current, &mut self.framed);
+            } else {
+                self.framing.frame_for_one(&self.current, &mut self.framed);
+            }
             self.current.clear();
         }
     }

@@ -55,6 +55,11 @@ impl Framing for DeflateFraming {
             }
         });
     }
+
+    /// As it is: the thread that writes to all sockets of a flush would compress each by itself.
+    fn frame_for_one(&self, message: &[u8], out: &mut BytesMut) {
+        WebSocketFraming.frame(message, out);
+    }
 }
 
 /// The value of `Sec-WebSocket-Extensions` to answer a handshake with: that of the first offer of
