@@ -18,6 +18,9 @@ pub(crate) struct Flags {
     /// Where the server listens; unencrypted
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub(crate) url: String,
+    /// Where to publish, if not to the same: to another node of the cluster
+    #[arg(long, value_name = "URL", conflicts_with = "spawn")]
+    pub(crate) publish_url: Option<String>,
     /// Path of the WebSocket endpoint [default: /ws, with Centrifugo /connection/websocket]
     #[arg(long)]
     ws_path: Option<String>,

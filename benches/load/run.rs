@@ -269,12 +269,11 @@ impl<'a> Run<'a> {
                 "to fit the size, envelopes leave out the channel, which their thread determines";
             self.report.notes.push(note.to_owned());
         }
-        let poster = Poster::connect(
-            plan.address,
-            &plan.host,
-            flags.publish_path(),
-            &flags.api_headers(),
-        );
+        let (host, address) = match &flags.publish_url {
+            Some(url) => flags::resolve(url)?,
+            None => (plan.host.clone(), plan.address),
+        };
+        let poster = Poster::connect(address, &host, flags.publish_path(), &flags.api_headers());
         let poster = poster.map_err(|error| format!("connecting to publish: {error}"))?;
         Ok(Publisher::new(
             Arc::clone(&self.shared),

@@ -40,7 +40,9 @@ impl TypedEvent for Completed {
 }
 
 fn ingest(node: &Node) -> Ingest {
-    let envelope = Envelope::new("type", "data", "channel", "priority");
+    let envelope = Envelope::new("type", "data")
+        .channel("channel")
+        .priority("priority");
     let is_number = |id: &str| id.parse::<u64>().is_ok();
     let catalog = Catalog::new(envelope, &["user.{id}"], is_number).with::<Completed>();
     Ingest::new(node.clone(), Arc::new(catalog))

@@ -2,6 +2,7 @@
 
 mod frame;
 pub mod memory;
+mod required;
 mod spill;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use crate::event::{Epoch, Event, Position};
 use crate::ingress::Ingress;
 
 pub use self::frame::FrameError;
+pub use self::required::Required;
 pub use self::spill::{Spill, SpillError};
 
 /// Carries events between nodes. One per node, one call per publish.

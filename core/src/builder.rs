@@ -87,12 +87,18 @@ impl NodeBuilder {
     /// Starts the node on the current Tokio runtime, whose tasks end with the last clone of it.
     ///
     /// # Errors
-    /// [`StartError`] where the numbers contradict each other or the broker cannot be reached.
+    /// [`StartError`] where the numbers contradict each other, more is asked of the broker than it gives
+    /// ([`Required`](crate::config::Required)), or it cannot be reached.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
     pub async fn start(self) -> Result<Node, StartError> {
         self.config.check().map_err(StartError::Config)?;
+        let has_spill = self.store.spill(self.config.buffers.spill as u64).is_some();
+        let required = self.config.broker;
+        required
+            .check(&self.broker.guarantees(), self.broker.is_local(), has_spill)
+            .map_err(StartError::Config)?;
         Node::start(self).await.map_err(StartError::Broker)
     }
 }

@@ -7,13 +7,17 @@
 //! An envelope stays as it was sent, byte for byte but for insignificant whitespace; fields that the
 //! publisher left out are written behind the others.
 
+mod asyncapi;
 mod channels;
 mod client;
 mod envelope;
 mod fields;
+mod schema;
+mod sent;
 mod typed;
+mod typescript;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
@@ -21,15 +25,19 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 pub use self::channels::ChannelPattern;
-use self::envelope::Draft;
-pub use self::envelope::{Envelope, EnvelopeFields, Fill};
-pub use self::fields::{Date, Timestamp, nullable};
+use self::envelope::{Completed, Draft};
+pub use self::envelope::{Envelope, Fill};
+pub use self::fields::{Date, Nullable, Timestamp, nullable};
+use self::schema::Control;
+pub use self::schema::ControlMessage;
+pub use self::sent::EnvelopeFields;
+use self::sent::Sent;
 pub use self::typed::TypedEvent;
 use self::typed::{EventType, Reading};
 use crate::channel::Channel;
 use crate::config::Limits;
 use crate::error::{Error, ErrorKind, Problem};
-use crate::event::{Event, Priority};
+use crate::event::{Event, ForServices, Priority};
 use crate::retry::Retry;
 
 /// A platform's events.
@@ -38,6 +46,16 @@ pub struct Catalog {
     /// Every channel that the platform knows.
     channels: Vec<ChannelPattern>,
     events: BTreeMap<&'static str, EventType>,
+    other: Option<Other>,
+    /// What is no event, for the documents.
+    controls: Vec<Control>,
+}
+
+/// Events in another envelope.
+struct Other {
+    /// Whether an envelope is one of those.
+    is_meant: fn(&EnvelopeFields<'_>) -> bool,
+    catalog: Box<Catalog>,
 }
 
 /// An envelope that was found good.
@@ -45,8 +63,8 @@ pub struct Catalog {
 pub struct Admitted {
     /// The event's id: the envelope's own where it has one.
     pub id: String,
-    /// The event, ready to publish.
-    pub event: Event,
+    /// The event, ready to publish: once for each channel it goes to, at least one.
+    pub events: Vec<Event>,
 }
 
 impl Catalog {
@@ -65,6 +83,8 @@ impl Catalog {
                 .map(|pattern| ChannelPattern::new(pattern, is_id))
                 .collect(),
             events: BTreeMap::new(),
+            other: None,
+            controls: Vec::new(),
         }
     }
 
@@ -90,22 +110,63 @@ impl Catalog {
         self
     }
 
-    /// The names of the events, in alphabetical order.
+    /// Adds a message that is no event to the documents.
+    #[must_use]
+    pub fn documents<T: ControlMessage>(mut self) -> Self {
+        self.controls.push(Control {
+            name: T::NAME,
+            from_clients: T::FROM_CLIENTS,
+            schema: schema::schema_of::<T>,
+        });
+        self
+    }
+
+    /// Adds events in another envelope, for a platform that has two: those for which `is_other` holds.
+    /// What clients publish is in this one's.
+    #[must_use]
+    pub fn or(mut self, other: Self, is_other: fn(&EnvelopeFields<'_>) -> bool) -> Self {
+        self.other = Some(Other {
+            is_meant: is_other,
+            catalog: Box::new(other),
+        });
+        self
+    }
+
+    /// The names of the events, each once, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.events.keys().copied()
+        let names = self.event_types().map(|(name, _)| name);
+        names.collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// The events that only subscribers of certain roles get, with those roles.
+    pub fn roles(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+        let roles = self.event_types().map(|(name, event)| (name, event.roles));
+        roles.filter(|(_, roles)| !roles.is_empty())
     }
 
     /// The retry rule of an event; none where the event is not in the set.
     #[must_use]
     pub fn retry(&self, event: &str) -> Option<Retry> {
-        self.events.get(event).map(|event| event.retry)
+        let mut events = self.event_types();
+        events.find_map(|(name, known)| (name == event).then_some(known.retry))
+    }
+
+    /// Every event with each envelope that it may come in.
+    fn event_types(&self) -> impl Iterator<Item = (&'static str, &EventType)> {
+        let others = self.other.iter().flat_map(|other| &other.catalog.events);
+        self.events
+            .iter()
+            .chain(others)
+            .map(|(name, event)| (*name, event))
     }
 
     /// Whether the platform knows a channel.
     #[must_use]
     pub fn knows(&self, channel: &Channel) -> bool {
+        let others = self.other.iter().flat_map(|other| &other.catalog.channels);
         self.channels
             .iter()
+            .chain(others)
             .any(|pattern| pattern.matches(channel).is_some())
     }
 
@@ -194,52 +255,64 @@ impl Catalog {
             }
             Error::invalid_event(problems)
         };
-        let draft = self.envelope.draft(json).map_err(invalid)?;
-        self.admit(&draft).map_err(invalid)
+        let sent = Sent::read(json).map_err(invalid)?;
+        let catalog = match &self.other {
+            Some(other) if (other.is_meant)(&sent.fields()) => &other.catalog,
+            _ => self,
+        };
+        let draft = catalog.envelope.draft(sent).map_err(invalid)?;
+        catalog.admit(&draft).map_err(invalid)
     }
 
     /// Checks a draft against its event's type and completes it.
     fn admit(&self, draft: &Draft<'_>) -> Result<Admitted, Vec<Problem>> {
         let event_type = self.event_type(draft)?;
-        let fields = draft.fields();
-        let (reading, mut problems) = match event_type.read(draft.data(), &fields) {
-            Ok(reading) => (reading, Vec::new()),
-            Err(problems) => (Reading::default(), problems),
-        };
-        let channel = if problems.is_empty() {
-            self.channel(draft, event_type, &reading)
-                .map_err(|problem| problems.push(problem))
-                .ok()
-        } else {
+        let mut problems = Vec::new();
+        if let Err(problem) = draft.family(event_type.family) {
+            problems.push(problem);
+        }
+        let priority = draft.priority().unwrap_or_else(|problem| {
+            problems.push(problem);
             None
-        };
-        let priority = draft
-            .priority()
-            .map_err(|problem| problems.push(problem))
-            .ok()
-            .flatten();
-        let (Some(channel), true) = (channel, problems.is_empty()) else {
+        });
+        let reading = event_type.read(draft.data(), &draft.fields());
+        let reading = reading.unwrap_or_else(|found| {
+            problems.extend(found);
+            Reading::default()
+        });
+        if !problems.is_empty() {
             return Err(problems);
-        };
+        }
+        let targets = self
+            .targets(draft, event_type, &reading)
+            .map_err(|problem| vec![problem])?;
         let priority = priority.unwrap_or(event_type.priority);
         let id = Uuid::now_v7().to_string();
-        let (id, payload) = self.envelope.complete(
-            draft,
-            &Fill {
-                id: &id,
-                channel: &channel,
-                priority,
-            },
-        );
-        Ok(Admitted {
-            id,
-            event: event_type.event(
-                channel,
-                priority,
-                payload,
-                reading.conflation_key.as_deref(),
-            ),
-        })
+        let fill = Fill {
+            id: &id,
+            channel: &targets[0],
+            priority,
+            family: event_type.family,
+        };
+        let Completed { id, payload, whole } = self.envelope.complete(draft, &fill);
+        let key = reading.conflation_key.as_deref();
+        let events = targets
+            .into_iter()
+            .map(|channel| event_type.event(channel, priority, payload.clone(), key));
+        let mut events = events.collect::<Vec<_>>();
+        if reading.is_for_services_only || !event_type.topics.is_empty() {
+            // Services read it once, whatever the number of its channels.
+            let services = ForServices {
+                id: id.clone(),
+                topics: event_type.topics,
+                payload: (whole != payload).then_some(whole),
+                only: reading.is_for_services_only,
+            };
+            if let Some(first) = events.first_mut() {
+                *first = first.clone().for_services(services);
+            }
+        }
+        Ok(Admitted { id, events })
     }
 
     fn event_type(&self, draft: &Draft<'_>) -> Result<&EventType, Vec<Problem>> {
@@ -249,54 +322,125 @@ impl Catalog {
         })
     }
 
-    /// The channel an event goes to: the explicit one where it fits, else the one its data names.
-    fn channel(
+    /// The channels an event goes to, at least one: the explicit one where it fits, else those that its
+    /// data names.
+    fn targets(
         &self,
         draft: &Draft<'_>,
         event_type: &EventType,
         reading: &Reading,
-    ) -> Result<Channel, Problem> {
+    ) -> Result<Vec<Channel>, Problem> {
         let path = self.envelope.channel_field();
-        let id = reading.channel_id.as_deref();
+        let named = self.named_by_data(event_type, reading)?;
         let Some(name) = draft.channel()? else {
-            let derived = id
-                .zip(event_type.channels.first())
-                .and_then(|(id, pattern)| pattern.fill(id));
-            return derived.ok_or_else(|| {
-                Problem::new(
-                    path,
-                    "is missing, and the data does not say which channel is meant",
-                )
-            });
+            if named.is_empty() && reading.is_for_services_only {
+                // It has no channel; what stands in its place orders it among its kind.
+                let family = Channel::new(event_type.family);
+                return family.map_or_else(
+                    |error| Err(Problem::new(path, error.to_string())),
+                    |family| Ok(vec![family]),
+                );
+            }
+            if named.is_empty() {
+                let problem = "is missing, and the data does not say which channel is meant";
+                return Err(Problem::new(path, problem));
+            }
+            return Ok(named);
         };
         let channel = Channel::new(name).map_err(|error| Problem::new(path, error.to_string()))?;
-        let patterns = if event_type.channels.is_empty() {
-            &self.channels
-        } else {
-            &event_type.channels
-        };
-        let Some(found) = patterns
+        let patterns = self.patterns(event_type);
+        if !patterns
             .iter()
-            .find_map(|pattern| pattern.matches(&channel))
-        else {
+            .any(|pattern| pattern.matches(&channel).is_some())
+        {
             let expected = patterns
                 .iter()
                 .map(ChannelPattern::as_str)
                 .collect::<Vec<_>>()
                 .join(" or ");
-            return Err(Problem::new(
-                path,
-                format!("{channel} is not of the form {expected}"),
-            ));
-        };
-        match (id, found) {
-            (Some(id), Some(found)) if id != found && !event_type.channels.is_empty() => {
-                Err(Problem::new(
-                    path,
-                    format!("{channel} is not the channel that the data names, whose id is {id}"),
-                ))
+            let problem = format!("{channel} is not of the form {expected}");
+            return Err(Problem::new(path, problem));
+        }
+        self.agrees(event_type, reading, &channel)?;
+        Ok(vec![channel])
+    }
+
+    /// What an event's channel may look like.
+    fn patterns<'a>(&'a self, event_type: &'a EventType) -> &'a [ChannelPattern] {
+        if event_type.channels.is_empty() {
+            &self.channels
+        } else {
+            &event_type.channels
+        }
+    }
+
+    /// The channels that the data names.
+    fn named_by_data(
+        &self,
+        event_type: &EventType,
+        reading: &Reading,
+    ) -> Result<Vec<Channel>, Problem> {
+        if !reading.channels.is_empty() {
+            let mut named = Vec::with_capacity(reading.channels.len());
+            for name in &reading.channels {
+                let problem = |text: String| Problem::new("data", text);
+                let channel = Channel::new(name).map_err(|error| problem(error.to_string()))?;
+                let patterns = self.patterns(event_type);
+                if !patterns
+                    .iter()
+                    .any(|pattern| pattern.matches(&channel).is_some())
+                {
+                    return Err(problem(format!("{channel} is no channel of the event")));
+                }
+                if !named.contains(&channel) {
+                    named.push(channel);
+                }
             }
-            _ => Ok(channel),
+            return Ok(named);
+        }
+        let mut patterns = event_type.channels.iter();
+        let channel = match &reading.channel_id {
+            Some(id) => patterns
+                .find(|pattern| pattern.has_id())
+                .and_then(|pattern| pattern.fill(id)),
+            None => patterns
+                .find(|pattern| !pattern.has_id())
+                .and_then(|pattern| pattern.fill("")),
+        };
+        Ok(channel.into_iter().collect())
+    }
+
+    /// Whether an explicit channel is one that the data names.
+    fn agrees(
+        &self,
+        event_type: &EventType,
+        reading: &Reading,
+        channel: &Channel,
+    ) -> Result<(), Problem> {
+        let path = self.envelope.channel_field();
+        if event_type.channels.is_empty() {
+            return Ok(());
+        }
+        if !reading.channels.is_empty() {
+            let names = reading.channels.iter();
+            return match names.clone().any(|name| name == channel.as_str()) {
+                true => Ok(()),
+                false => {
+                    let names = names.map(String::as_str).collect::<Vec<_>>().join(" and ");
+                    let problem =
+                        format!("{channel} is none of those that the data names, {names}");
+                    Err(Problem::new(path, problem))
+                }
+            };
+        }
+        let mut patterns = event_type.channels.iter();
+        let found = patterns.find_map(|pattern| pattern.matches(channel));
+        match (reading.channel_id.as_deref(), found.flatten()) {
+            (Some(id), found) if found != Some(id) => Err(Problem::new(
+                path,
+                format!("{channel} is not the channel that the data names, whose id is {id}"),
+            )),
+            _ => Ok(()),
         }
     }
 }
@@ -322,7 +466,7 @@ impl EventType {
 
 impl fmt::Debug for Catalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.events.keys()).finish()
+        f.debug_set().entries(self.names()).finish()
     }
 }
 

@@ -63,6 +63,17 @@ impl Problem {
             problem: problem.into(),
         }
     }
+
+    /// The same problem where its path is one within `parent`.
+    pub(crate) fn below(mut self, parent: &str) -> Self {
+        self.path = match (parent, &*self.path) {
+            ("", _) => self.path,
+            (parent, "") => parent.to_owned(),
+            (parent, path) if path.starts_with('[') => format!("{parent}{path}"),
+            (parent, path) => format!("{parent}.{path}"),
+        };
+        self
+    }
 }
 
 impl Error {

@@ -164,6 +164,19 @@ pub struct Stamp {
     pub settled: u64,
 }
 
+/// What of an event goes to backend services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForServices {
+    /// Tells its records from all others, as the envelope's id does.
+    pub id: String,
+    /// The topics, routing keys or subjects it is written to.
+    pub topics: &'static [&'static str],
+    /// What they get where it differs from what clients get: it has fields that no client may see.
+    pub payload: Option<Bytes>,
+    /// Whether no client gets the event: it is not numbered, nor in history, nor sent to other nodes.
+    pub only: bool,
+}
+
 /// An event on its way to a channel. Cloning costs a few reference counts; the payload is shared.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -175,6 +188,7 @@ pub struct Event {
     conflation_key: Option<Arc<str>>,
     publisher: Option<Arc<Publisher>>,
     stamp: Option<Stamp>,
+    services: Option<Arc<ForServices>>,
     accepted_at: Instant,
 }
 
@@ -211,6 +225,7 @@ impl Event {
             conflation_key: None,
             publisher: None,
             stamp: None,
+            services: None,
             accepted_at: Instant::now(),
         }
     }
@@ -240,6 +255,13 @@ impl Event {
     #[must_use]
     pub fn published_by(mut self, publisher: Publisher) -> Self {
         self.publisher = Some(Arc::new(publisher));
+        self
+    }
+
+    /// Says what of it goes to backend services.
+    #[must_use]
+    pub fn for_services(mut self, services: ForServices) -> Self {
+        self.services = Some(Arc::new(services));
         self
     }
 
@@ -290,6 +312,18 @@ impl Event {
     #[must_use]
     pub fn publisher(&self) -> Option<&Publisher> {
         self.publisher.as_deref()
+    }
+
+    /// What of it goes to backend services, if they get it at all.
+    #[must_use]
+    pub fn services(&self) -> Option<&ForServices> {
+        self.services.as_deref()
+    }
+
+    /// Whether no client gets it.
+    #[must_use]
+    pub fn is_for_services_only(&self) -> bool {
+        self.services.as_ref().is_some_and(|services| services.only)
     }
 
     /// Its place among those that a node sent to its broker, if one did.

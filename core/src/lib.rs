@@ -69,8 +69,8 @@ pub use crate::cursor::{Cursor, CursorError, Resume};
 pub use crate::disconnect::Disconnect;
 pub use crate::error::{Error, ErrorKind, Problem};
 pub use crate::event::{
-    Epoch, EpochError, Event, EventError, Guarantee, Position, Priority, Publication, Publisher,
-    Stamp,
+    Epoch, EpochError, Event, EventError, ForServices, Guarantee, Position, Priority, Publication,
+    Publisher, Stamp,
 };
 pub use crate::framing::Framing;
 pub use crate::history::HistoryStore;

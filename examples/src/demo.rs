@@ -42,7 +42,7 @@ async fn publish(node: &Node, envelope: &Value) -> Result<(), String> {
         .map_err(|error| format!("{error} in {envelope}"))?;
     let events = admitted
         .into_iter()
-        .map(|admitted| admitted.event)
+        .flat_map(|admitted| admitted.events)
         .collect();
     match node.publish_all(events).await {
         Ok(_) => Ok(()),

@@ -2,6 +2,7 @@
 
 mod broker;
 pub mod demo;
+pub mod described;
 pub mod mechamap;
 pub mod platform;
 pub mod serve;

@@ -9,6 +9,7 @@ pub mod showcase;
 pub mod user;
 
 use std::future::ready;
+use std::num::NonZeroU64;
 
 use fanfare::catalog::{Envelope, Timestamp};
 use fanfare::config::{ChannelPolicy, PresencePolicy};
@@ -96,11 +97,13 @@ impl Platform for MechaMap {
 
 /// The envelope as the platform's backend writes it.
 fn envelope() -> Envelope {
-    Envelope::new("event", "data", "channel", "priority")
+    Envelope::new("event", "data")
+        .channel("channel")
+        .priority("priority")
         .user("user_id")
-        .optional("user_id", positive_integer)
-        .filled("timestamp", timestamp, |_| format!("\"{:.3}\"", Now::now()))
-        .filled("metadata", metadata, |fill| {
+        .optional::<NonZeroU64>("user_id")
+        .filled::<Timestamp>("timestamp", |_| format!("\"{:.3}\"", Now::now()))
+        .filled::<Metadata>("metadata", |fill| {
             format!(
                 r#"{{"version":"1.0","source":"fanfare","request_id":"{}"}}"#,
                 fill.id
@@ -108,40 +111,22 @@ fn envelope() -> Envelope {
         })
 }
 
+/// What an envelope may say of where it comes from.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Metadata {
+    #[serde(rename = "version")]
+    _version: Option<String>,
+    #[serde(rename = "source")]
+    _source: Option<String>,
+    #[serde(rename = "request_id")]
+    _request_id: Option<String>,
+}
+
 /// Ids of MechaMap are positive integers.
 fn is_id(segment: &str) -> bool {
     segment
         .parse::<u64>()
         .is_ok_and(|id| id > 0 && id.to_string() == segment)
-}
-
-fn positive_integer(json: &str) -> Result<(), String> {
-    if is_id(json) {
-        Ok(())
-    } else {
-        Err("is not a positive integer".to_owned())
-    }
-}
-
-fn timestamp(json: &str) -> Result<(), String> {
-    serde_json::from_str::<Timestamp>(json)
-        .map(|_| ())
-        .map_err(|_| "is not a time as RFC 3339 writes it".to_owned())
-}
-
-fn metadata(json: &str) -> Result<(), String> {
-    #[derive(Deserialize)]
-    struct Metadata {
-        #[serde(rename = "version")]
-        _version: Option<String>,
-        #[serde(rename = "source")]
-        _source: Option<String>,
-        #[serde(rename = "request_id")]
-        _request_id: Option<String>,
-    }
-    serde_json::from_str::<Metadata>(json)
-        .map(|_| ())
-        .map_err(|_| "is not an object with version, source and request_id as strings".to_owned())
 }
 
 /// Who may subscribe and publish.

@@ -166,6 +166,7 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let mut service = Service::builder(node.clone())
         .api_key(&*api_key)
         .page(P::PAGE)
+        .about(P::NAME, env!("CARGO_PKG_VERSION"))
         .metrics(move || rendering.render());
     for origin in &flags.allow_origin {
         service = service.allow_origin(origin);

@@ -403,6 +403,7 @@ async fn long_answers_are_compressed_and_short_ones_are_not() {
     for (path, authorization) in [
         (&poll[..], &authorization),
         ("/channels/thread.1/history", &key),
+        ("/asyncapi.json", &key),
         ("/", &key),
     ] {
         let get = async |accept| {

@@ -206,10 +206,11 @@ async fn explicit_envelope_fields_are_checked() {
         ("user_id", json!(0)),
         ("user_id", json!("a.b")),
         ("metadata", json!("1.0")),
-        ("metadata", json!({ "version": 1 })),
     ] {
         assert_invalid(&server, &with(comment(1, 1), field, value), &[field]).await;
     }
+    let envelope = with(comment(1, 1), "metadata", json!({ "version": 1 }));
+    assert_invalid(&server, &envelope, &["metadata.version"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -53,6 +53,8 @@ async fn a_bad_configuration_file_is_refused_in_one_sentence_with_exit_code_2() 
         ("[channels.thread]\nlinger = 1", "linger"),
         ("[limits", "limits"),
         ("linger = { medium = -1 }", "medium"),
+        ("[broker]\ndurable = true", "broker.durable"),
+        ("[broker]\nfast = true", "fast"),
     ] {
         assert_refused(Launch::mechamap().config(toml), mentions).await;
     }

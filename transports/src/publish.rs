@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use fanfare::catalog::Admitted;
 use fanfare::{Error, ErrorKind, Node};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
@@ -46,25 +47,25 @@ where
     };
     let body = read(body, node.config().limits.body).await?;
     let admitted = catalog.read_from_server(&body, &node.config().limits)?;
-    let outcomes = admitted
-        .iter()
-        .map(|admitted| (admitted.id.clone(), admitted.event.channel().to_string()))
-        .collect::<Vec<_>>();
-    let events = admitted
-        .into_iter()
-        .map(|admitted| admitted.event)
-        .collect();
+    let mut outcomes = Vec::with_capacity(admitted.len());
+    let mut events = Vec::with_capacity(admitted.len());
+    for Admitted { id, events: of_one } in admitted {
+        let first = of_one.first().filter(|event| !event.is_for_services_only());
+        let channel = first.map(|event| event.channel().to_string());
+        outcomes.push((id, channel, events.len()));
+        events.extend(of_one);
+    }
     let published = node.publish_all(events).await?;
-    let results = outcomes
-        .into_iter()
-        .zip(&published)
-        .map(|((id, channel), published)| Outcome {
-            id,
-            channel: Some(channel),
-            offset: published.position.map(|position| position.offset),
-        });
+    let results = outcomes.into_iter().map(|(id, channel, at)| Outcome {
+        id,
+        channel,
+        offset: published
+            .get(at)
+            .and_then(|published| published.position)
+            .map(|position| position.offset),
+    });
     let accepted = Accepted {
-        accepted: published.len(),
+        accepted: results.len(),
         results: results.collect(),
     };
     Ok(json(StatusCode::OK, &accepted))

@@ -41,6 +41,7 @@ use crate::{Body, long_poll, sse};
 /// | `POST /users/{id}/disconnect` | ends them |
 /// | `GET /health`, `GET /ready` | probes |
 /// | `GET /metrics` | what [`ServiceBuilder::metrics`] renders |
+/// | `GET /asyncapi.json` | the node's event set as [`Catalog::asyncapi`](fanfare::Catalog::asyncapi) writes it |
 /// | `GET /` | the page of [`ServiceBuilder::page`] |
 ///
 /// Pages of the server's own origin and of those allowed with [`ServiceBuilder::allow_origin`] may
@@ -55,6 +56,10 @@ struct Inner {
     api_key: Option<String>,
     origins: AllowedOrigins,
     page: Option<&'static str>,
+    title: String,
+    version: String,
+    /// The node's event set, once it is built.
+    asyncapi: Option<Bytes>,
     metrics: Option<Metrics>,
     health: Arc<Health>,
     socket_io: SocketIoService,
@@ -96,6 +101,14 @@ impl ServiceBuilder {
         self
     }
 
+    /// What `/asyncapi.json` calls the event set, and its version; `Events` and `1.0.0` unless said
+    /// otherwise.
+    pub fn about(mut self, title: &str, version: &str) -> Self {
+        title.clone_into(&mut self.0.title);
+        version.clone_into(&mut self.0.version);
+        self
+    }
+
     /// Serves what `render` gives, in the text format of Prometheus, at `/metrics`.
     pub fn metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.0.metrics = Some(Metrics(Box::new(render)));
@@ -111,7 +124,11 @@ impl ServiceBuilder {
 
     /// The service.
     #[must_use]
-    pub fn build(self) -> Service {
+    pub fn build(mut self) -> Service {
+        let Inner { title, version, .. } = &self.0;
+        let catalog = self.0.node.catalog();
+        let asyncapi = catalog.map(|catalog| catalog.asyncapi(title, version).into());
+        self.0.asyncapi = asyncapi;
         Service(Arc::new(self.0))
     }
 }
@@ -127,6 +144,9 @@ impl Service {
             api_key: None,
             origins: AllowedOrigins::default(),
             page: None,
+            title: "Events".to_owned(),
+            version: "1.0.0".to_owned(),
+            asyncapi: None,
             metrics: None,
             health,
             socket_io,
@@ -224,6 +244,10 @@ impl Inner {
                 }
                 None => Err(not_found()),
             },
+            (&Method::GET, "/asyncapi.json") => match &self.asyncapi {
+                Some(document) => Ok(text("application/json", document.clone())),
+                None => Err(not_found()),
+            },
             (&Method::GET, "/") => match self.page {
                 Some(page) => Ok(text("text/html; charset=utf-8", page)),
                 None => Err(not_found()),
@@ -240,6 +264,7 @@ impl Inner {
                 | "/health"
                 | "/ready"
                 | "/metrics"
+                | "/asyncapi.json"
                 | "/",
             ) => Err(wrong_method(method)),
             _ => self.server_api(request).await,

@@ -165,7 +165,12 @@ impl<H: Handler> Consumer<H> {
             attempts: JoinSet::new(),
             not_before: Instant::now(),
         };
-        let task = tokio::spawn(Box::pin(run.run(stopping)));
+        // Dropped before its consumer has ended, an engine would take the connection along.
+        let engine = self.engine;
+        let task = tokio::spawn(Box::pin(async move {
+            run.run(stopping).await;
+            drop(engine);
+        }));
         Ok(Running {
             stop,
             breaker,

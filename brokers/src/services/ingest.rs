@@ -57,7 +57,7 @@ impl Handler for Ingest {
         let limits = &self.node.config().limits;
         let admitted = self.catalog.read_from_server(payload, limits);
         let events = admitted.map_err(classify)?.into_iter();
-        let events = events.map(|admitted| admitted.event).collect();
+        let events = events.flat_map(|admitted| admitted.events).collect();
         self.node.publish_all(events).await.map_err(classify)?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::engine::Engine;
 ///
 /// | URL | engine | feature |
 /// |---|---|---|
-/// | `amqp://user:password@host:5672/%2f` | RabbitMQ | `rabbitmq` |
+/// | `amqp://user:password@host:5672/%2f`, `amqps://…` | RabbitMQ | `rabbitmq` |
 /// | `nats://host:4222`, `nats+jetstream://host:4222`, `tls://…` | NATS JetStream | `nats` |
 /// | `kafka://host:9092` | Kafka | `kafka` |
 ///

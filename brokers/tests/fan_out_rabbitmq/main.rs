@@ -10,6 +10,8 @@ mod logs;
 mod node;
 mod outages;
 mod proxy;
+#[path = "../secured/mod.rs"]
+mod secured;
 mod starting;
 mod tls;
 

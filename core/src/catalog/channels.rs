@@ -58,10 +58,16 @@ impl ChannelPattern {
         segments.next().is_none().then_some(id)
     }
 
-    /// The channel of this form with an id; none where the id may not stand there.
+    /// Whether it has room for an id.
+    #[must_use]
+    pub fn has_id(&self) -> bool {
+        self.text.split('.').any(is_placeholder)
+    }
+
+    /// The channel of this form with an id, which one without room for it ignores; none where the id may not stand there.
     #[must_use]
     pub fn fill(&self, id: &str) -> Option<Channel> {
-        if !(self.is_id)(id) {
+        if self.has_id() && !(self.is_id)(id) {
             return None;
         }
         let segments = self

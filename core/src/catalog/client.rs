@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Admitted, Catalog};
+use super::Catalog;
+use super::sent::Sent;
 use crate::auth::Identity;
 use crate::channel::Channel;
 use crate::error::{Error, ErrorKind, Problem};
@@ -50,9 +51,8 @@ impl Catalog {
             (channel, named) => named.as_deref().or(channel.map(Channel::as_str)),
         };
         let envelope = self.envelope_from_client(&published, named, identity);
-        let draft = self
-            .envelope
-            .draft(&envelope)
+        let draft = Sent::read(&envelope)
+            .and_then(|sent| self.envelope.draft(sent))
             .map_err(Error::invalid_event)?;
         let event_type = self.event_type(&draft).map_err(Error::invalid_event)?;
         if !event_type.from_clients {
@@ -73,8 +73,15 @@ impl Catalog {
                 "a client may speak in its own user's name only",
             ));
         }
-        let Admitted { event, .. } = self.admit(&draft).map_err(Error::invalid_event)?;
-        Ok(event)
+        let admitted = self.admit(&draft).map_err(Error::invalid_event)?;
+        let mut events = admitted.events.into_iter();
+        match (events.next(), events.next()) {
+            (Some(event), None) => Ok(event),
+            _ => Err(Error::new(
+                ErrorKind::PermissionDenied,
+                "clients publish to one channel at a time",
+            )),
+        }
     }
 
     fn envelope_from_client(

@@ -4,9 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
+use super::schema::{priorities, schema_of};
+use super::sent::{EnvelopeFields, Sent, object, string};
+use super::typed::parse;
 use crate::auth::Identity;
 use crate::channel::Channel;
 use crate::error::Problem;
@@ -16,19 +21,43 @@ use crate::event::{Priority, compact};
 /// written where one is left out.
 #[derive(Debug)]
 pub struct Envelope {
+    title: &'static str,
     event: &'static str,
     data: &'static str,
-    channel: &'static str,
-    priority: &'static str,
+    channel: Option<Named>,
+    priority: Option<Named>,
+    family: Option<&'static str>,
     id: Option<&'static str>,
     user: Option<&'static str>,
     fields: Vec<Field>,
+    internal: &'static [&'static str],
+}
+
+/// A field that says something about the event, and which the event can do without.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    name: &'static str,
+    /// Whether it is written where it was left out.
+    is_filled: bool,
 }
 
 struct Field {
     name: &'static str,
-    check: fn(&str) -> Result<(), String>,
+    is_required: bool,
+    check: fn(&RawValue) -> Result<(), Problem>,
     fill: Option<fn(&Fill<'_>) -> String>,
+    schema: fn(&mut SchemaGenerator) -> Value,
+}
+
+/// When an envelope has a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occurrence {
+    /// Always, because publishers must send it.
+    Always,
+    /// Always, because it is written where publishers left it out.
+    Filled,
+    /// Where a publisher sent it.
+    Sometimes,
 }
 
 /// What an envelope is completed with.
@@ -40,77 +69,132 @@ pub struct Fill<'a> {
     pub channel: &'a Channel,
     /// Its priority.
     pub priority: Priority,
+    /// Its family.
+    pub family: &'a str,
 }
 
 /// An envelope that has been read but not yet checked against its event.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     envelope: &'a Envelope,
-    json: &'a str,
-    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    sent: Sent<'a>,
     event: Cow<'a, str>,
     data: &'a RawValue,
 }
 
-/// The fields of an envelope, for events whose channel depends on them.
-#[derive(Clone, Copy, Debug)]
-pub struct EnvelopeFields<'a>(&'a [(Cow<'a, str>, &'a RawValue)]);
-
-impl EnvelopeFields<'_> {
-    /// A field's JSON, if it was sent.
-    #[must_use]
-    pub fn json(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.get())
-    }
-}
-
 impl Envelope {
-    /// An envelope whose event name, data, channel and priority stand under these names.
+    /// An envelope whose event name and data stand under these names.
     #[must_use]
-    pub const fn new(
-        event: &'static str,
-        data: &'static str,
-        channel: &'static str,
-        priority: &'static str,
-    ) -> Self {
+    pub const fn new(event: &'static str, data: &'static str) -> Self {
         Self {
+            title: "Envelope",
             event,
             data,
-            channel,
-            priority,
+            channel: None,
+            priority: None,
+            family: None,
             id: None,
             user: None,
             fields: Vec::new(),
+            internal: &[],
         }
     }
 
-    /// Adds a field that may be left out. `check` gets its JSON and says what is wrong with it.
+    /// What documents call it, an identifier; `Envelope` unless said otherwise.
     #[must_use]
-    pub fn optional(mut self, name: &'static str, check: fn(&str) -> Result<(), String>) -> Self {
+    pub const fn titled(mut self, title: &'static str) -> Self {
+        self.title = title;
+        self
+    }
+
+    pub(super) const fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// The field that names the channel; written where it was left out.
+    #[must_use]
+    pub const fn channel(mut self, name: &'static str) -> Self {
+        let is_filled = true;
+        self.channel = Some(Named { name, is_filled });
+        self
+    }
+
+    /// A field by which the publisher may name the channel, though the platform's envelopes have none.
+    #[must_use]
+    pub const fn takes_channel(mut self, name: &'static str) -> Self {
+        let is_filled = false;
+        self.channel = Some(Named { name, is_filled });
+        self
+    }
+
+    /// The field that holds the priority; written where it was left out.
+    #[must_use]
+    pub const fn priority(mut self, name: &'static str) -> Self {
+        let is_filled = true;
+        self.priority = Some(Named { name, is_filled });
+        self
+    }
+
+    /// A field by which the publisher may choose the priority, though the platform's envelopes have
+    /// none.
+    #[must_use]
+    pub const fn takes_priority(mut self, name: &'static str) -> Self {
+        let is_filled = false;
+        self.priority = Some(Named { name, is_filled });
+        self
+    }
+
+    /// The field that holds the event's [family](super::TypedEvent::FAMILY): no other may stand there;
+    /// written where it was left out.
+    #[must_use]
+    pub const fn family(mut self, name: &'static str) -> Self {
+        self.family = Some(name);
+        self
+    }
+
+    /// Adds a field that must be there, and be a `T`.
+    #[must_use]
+    pub fn required<T: DeserializeOwned + JsonSchema>(self, name: &'static str) -> Self {
+        self.field::<T>(name, true, None)
+    }
+
+    /// Adds a field that may be left out, and otherwise is a `T`.
+    #[must_use]
+    pub fn optional<T: DeserializeOwned + JsonSchema>(self, name: &'static str) -> Self {
+        self.field::<T>(name, false, None)
+    }
+
+    /// Adds a field that is a `T`, and is written where it was left out, as the JSON that `fill` gives.
+    #[must_use]
+    pub fn filled<T: DeserializeOwned + JsonSchema>(
+        self,
+        name: &'static str,
+        fill: fn(&Fill<'_>) -> String,
+    ) -> Self {
+        self.field::<T>(name, false, Some(fill))
+    }
+
+    fn field<T: DeserializeOwned + JsonSchema>(
+        mut self,
+        name: &'static str,
+        is_required: bool,
+        fill: Option<fn(&Fill<'_>) -> String>,
+    ) -> Self {
         self.fields.push(Field {
             name,
-            check,
-            fill: None,
+            is_required,
+            check: |json| parse::<T>(json).map(|_| ()),
+            fill,
+            schema: schema_of::<T>,
         });
         self
     }
 
-    /// Adds a field that is written where it was left out, as the JSON that `fill` gives.
+    /// Names the fields of the envelope, and of the data, that publishers may send and no client may
+    /// see: they are taken out of what clients get. Backend services get them.
     #[must_use]
-    pub fn filled(
-        mut self,
-        name: &'static str,
-        check: fn(&str) -> Result<(), String>,
-        fill: fn(&Fill<'_>) -> String,
-    ) -> Self {
-        self.fields.push(Field {
-            name,
-            check,
-            fill: Some(fill),
-        });
+    pub const fn internal(mut self, names: &'static [&'static str]) -> Self {
+        self.internal = names;
         self
     }
 
@@ -147,19 +231,50 @@ impl Envelope {
         self.event
     }
 
-    pub(super) const fn channel_field(&self) -> &'static str {
-        self.channel
+    /// The fields beside event and data that clients may find, with their schemas, for an event of a
+    /// family.
+    pub(super) fn schemas(
+        &self,
+        family: &str,
+        generator: &mut SchemaGenerator,
+    ) -> Vec<(&'static str, Occurrence, Value)> {
+        let occurs = |is_filled: bool| match is_filled {
+            true => Occurrence::Filled,
+            false => Occurrence::Sometimes,
+        };
+        let mut fields = Vec::new();
+        if let Some(channel) = self.channel {
+            let schema = json!({ "type": "string" });
+            fields.push((channel.name, occurs(channel.is_filled), schema));
+        }
+        if let Some(priority) = self.priority {
+            fields.push((priority.name, occurs(priority.is_filled), priorities()));
+        }
+        if let Some(name) = self.family {
+            fields.push((name, Occurrence::Filled, json!({ "const": family })));
+        }
+        for field in &self.fields {
+            let occurrence = match (field.is_required, field.fill) {
+                (true, _) => Occurrence::Always,
+                (false, fill) => occurs(fill.is_some()),
+            };
+            fields.push((field.name, occurrence, (field.schema)(generator)));
+        }
+        fields
     }
 
-    /// Takes an envelope apart and checks everything but the data.
-    pub(super) fn draft<'a>(&'a self, json: &'a str) -> Result<Draft<'a>, Vec<Problem>> {
-        let Members(fields) = serde_json::from_str(json)
-            .map_err(|error| vec![Problem::new("", error.to_string())])?;
+    /// Where a problem with the channel is reported.
+    pub(super) fn channel_field(&self) -> &'static str {
+        self.channel.map_or("channel", |channel| channel.name)
+    }
+
+    /// Checks everything but the data.
+    pub(super) fn draft<'a>(&'a self, sent: Sent<'a>) -> Result<Draft<'a>, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut event = None;
         let mut data = None;
-        for (at, (name, value)) in fields.iter().enumerate() {
-            if fields[..at].iter().any(|(earlier, _)| earlier == name) {
+        for (at, (name, value)) in sent.fields.iter().enumerate() {
+            if sent.fields[..at].iter().any(|(earlier, _)| earlier == name) {
                 problems.push(Problem::new(name.as_ref(), "stands twice"));
             } else if name == self.event {
                 match string(value) {
@@ -168,29 +283,25 @@ impl Envelope {
                 }
             } else if name == self.data {
                 data = Some(*value);
-            } else if name != self.channel && name != self.priority {
-                match self.fields.iter().find(|field| field.name == name) {
-                    None => {
-                        problems.push(Problem::new(name.as_ref(), "is no field of the envelope"));
-                    }
-                    Some(field) => {
-                        if let Err(problem) = (field.check)(value.get()) {
-                            problems.push(Problem::new(name.as_ref(), problem));
-                        }
-                    }
+            } else if let Some(field) = self.fields.iter().find(|field| field.name == name) {
+                if let Err(problem) = (field.check)(value) {
+                    problems.push(problem.below(name));
                 }
+            } else if !self.has(name) {
+                problems.push(Problem::new(name.as_ref(), "is no field of the envelope"));
             }
         }
-        for (name, found) in [(self.event, event.is_some()), (self.data, data.is_some())] {
-            if !found && !fields.iter().any(|(known, _)| known == name) {
+        let required = self.fields.iter().filter(|field| field.is_required);
+        let required = required.map(|field| field.name);
+        for name in [self.event, self.data].into_iter().chain(required) {
+            if !sent.has(name) {
                 problems.push(Problem::new(name, "is missing"));
             }
         }
         match (event, data) {
             (Some(event), Some(data)) if problems.is_empty() => Ok(Draft {
                 envelope: self,
-                json,
-                fields,
+                sent,
                 event,
                 data,
             }),
@@ -198,46 +309,76 @@ impl Envelope {
         }
     }
 
+    /// Whether a name is that of a field with a meaning of its own, or of one that is internal.
+    fn has(&self, name: &str) -> bool {
+        let named = [self.channel, self.priority];
+        let mut named = named.into_iter().flatten().map(|named| named.name);
+        named.any(|known| known == name)
+            || self.family.is_some_and(|known| known == name)
+            || self.internal.contains(&name)
+    }
+
     /// The event's id and the envelope with what was left out, on one line.
-    pub(super) fn complete(&self, draft: &Draft<'_>, fill: &Fill<'_>) -> (String, Bytes) {
-        let sent = |name: &str| draft.fields.iter().any(|(known, _)| known == name);
+    pub(super) fn complete(&self, draft: &Draft<'_>, fill: &Fill<'_>) -> Completed {
+        let sent = &draft.sent;
         let mut added = String::new();
         let mut add = |name: &str, json: &str| {
-            added.push_str(",\"");
-            added.push_str(name);
-            added.push_str("\":");
-            added.push_str(json);
+            if !sent.has(name) {
+                added.push_str(",\"");
+                added.push_str(name);
+                added.push_str("\":");
+                added.push_str(json);
+            }
         };
-        if !sent(self.channel) {
-            add(self.channel, &format!("\"{}\"", fill.channel));
+        if let Some(channel) = self.channel.filter(|channel| channel.is_filled) {
+            add(channel.name, &format!("\"{}\"", fill.channel));
         }
-        if !sent(self.priority) {
-            add(self.priority, &format!("\"{}\"", fill.priority.as_str()));
+        if let Some(priority) = self.priority.filter(|priority| priority.is_filled) {
+            add(priority.name, &format!("\"{}\"", fill.priority.as_str()));
+        }
+        if let Some(family) = self.family {
+            add(family, &format!("\"{}\"", fill.family));
         }
         for field in &self.fields {
-            if let Some(value) = field.fill
-                && !sent(field.name)
-            {
+            if let Some(value) = field.fill {
                 add(field.name, &value(fill));
             }
         }
-        let id = self
-            .id
-            .and_then(|id| draft.fields.iter().find(|(name, _)| name == id));
-        let id = id
-            .and_then(|(_, value)| string(value))
-            .map_or_else(|| fill.id.to_owned(), Cow::into_owned);
-        let json = compact(draft.json.as_bytes())
-            .unwrap_or_else(|| Bytes::copy_from_slice(draft.json.as_bytes()));
-        if added.is_empty() {
-            return (id, json);
-        }
-        let mut completed = Vec::with_capacity(json.len() + added.len());
-        completed.extend_from_slice(&json[..json.len() - 1]);
-        completed.extend_from_slice(added.as_bytes());
-        completed.push(b'}');
-        (id, completed.into())
+        let id = self.id.and_then(|id| draft.field(id));
+        let id = id.and_then(string);
+        let id = id.map_or_else(|| fill.id.to_owned(), Cow::into_owned);
+        let whole = followed_by(sent.json, &added);
+        let payload = match draft.without_internal() {
+            None => whole.clone(),
+            Some(json) => followed_by(&json, &added),
+        };
+        Completed { id, payload, whole }
     }
+}
+
+/// An envelope with nothing left out.
+pub(super) struct Completed {
+    /// The event's id.
+    pub(super) id: String,
+    /// What clients get.
+    pub(super) payload: Bytes,
+    /// What backend services get.
+    pub(super) whole: Bytes,
+}
+
+/// An object with more members behind its own, without insignificant whitespace.
+fn followed_by(json: &str, added: &str) -> Bytes {
+    let json = compact(json.as_bytes()).unwrap_or_else(|| Bytes::copy_from_slice(json.as_bytes()));
+    if added.is_empty() {
+        return json;
+    }
+    let mut all = Vec::with_capacity(json.len() + added.len());
+    all.extend_from_slice(&json[..json.len() - 1]);
+    // Of an object that has no members of its own.
+    let added = if json.len() == 2 { &added[1..] } else { added };
+    all.extend_from_slice(added.as_bytes());
+    all.push(b'}');
+    all.into()
 }
 
 impl<'a> Draft<'a> {
@@ -250,19 +391,36 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn fields(&self) -> EnvelopeFields<'_> {
-        EnvelopeFields(&self.fields)
+        self.sent.fields()
+    }
+
+    /// The envelope without what no client may see; none where there is nothing of it.
+    fn without_internal(&self) -> Option<String> {
+        let internal = self.envelope.internal;
+        if internal.is_empty() {
+            return None;
+        }
+        let data = Sent::of(self.data).and_then(|data| data.without(internal));
+        let outside = self.sent.without(internal);
+        if data.is_none() && outside.is_none() {
+            return None;
+        }
+        let kept = self.sent.fields.iter();
+        let kept = kept.filter(|(name, _)| !internal.contains(&&**name));
+        Some(object(kept.map(|(name, value)| match &data {
+            Some(data) if name == self.envelope.data => (&**name, &**data),
+            _ => (&**name, value.get()),
+        })))
     }
 
     fn field(&self, name: &str) -> Option<&'a RawValue> {
-        self.fields
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| *value)
+        self.sent.field(name)
     }
 
     pub(super) fn channel(&self) -> Result<Option<&'a str>, Problem> {
-        let name = self.envelope.channel;
-        let Some(value) = self.field(name) else {
+        let name = self.envelope.channel_field();
+        let value = self.envelope.channel.and_then(|_| self.field(name));
+        let Some(value) = value else {
             return Ok(None);
         };
         // A channel's name has no characters that JSON has to escape.
@@ -272,8 +430,25 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Checks what the envelope says of the event's family.
+    pub(super) fn family(&self, expected: &str) -> Result<(), Problem> {
+        let Some(name) = self.envelope.family else {
+            return Ok(());
+        };
+        match self.field(name).map(string) {
+            None => Ok(()),
+            Some(Some(family)) if family == expected => Ok(()),
+            Some(_) => Err(Problem::new(
+                name,
+                format!("is not {expected:?}, the event's own"),
+            )),
+        }
+    }
+
     pub(super) fn priority(&self) -> Result<Option<Priority>, Problem> {
-        let name = self.envelope.priority;
+        let Some(Named { name, .. }) = self.envelope.priority else {
+            return Ok(None);
+        };
         let Some(value) = self.field(name) else {
             return Ok(None);
         };
@@ -283,47 +458,6 @@ impl<'a> Draft<'a> {
         }
     }
 }
-
-fn string(value: &RawValue) -> Option<Cow<'_, str>> {
-    let json = value.get();
-    if !json.starts_with('"') {
-        return None;
-    }
-    match serde_json::from_str::<&str>(json) {
-        Ok(plain) => Some(Cow::Borrowed(plain)),
-        Err(_) => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
-    }
-}
-
-/// The members of a JSON object in order, duplicates included.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> serde::Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some(name) = map.next_key::<Name<'de>>()? {
-                    members.push((name.0, map.next_value::<&RawValue>()?));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder)
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl fmt::Debug for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! Types for the fields of events.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
@@ -120,7 +121,8 @@ impl JsonSchema for Date {
     }
 }
 
-/// For `#[serde(deserialize_with)]` on an `Option`: the field may be null but not left out.
+/// For `#[serde(deserialize_with = "nullable")]` on an `Option`: the field may be null but not left out.
+/// `#[schemars(with = "Nullable<T>")]` says the same in schemas.
 ///
 /// # Errors
 /// Those of `T`.
@@ -128,6 +130,28 @@ pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
+}
+
+/// In schemas, a `T` or null that may not be left out; see [`nullable`].
+#[derive(Clone, Copy, Debug)]
+pub struct Nullable<T>(PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for Nullable<T> {
+    fn schema_name() -> Cow<'static, str> {
+        Option::<T>::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        Option::<T>::schema_id()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Option::<T>::json_schema(generator)
+    }
 }
 
 #[cfg(test)]

@@ -71,17 +71,14 @@ impl TypedEvent for Anything {
 }
 
 fn catalog() -> Catalog {
-    let number = |json: &str| {
-        json.parse::<u64>()
-            .map(|_| ())
-            .map_err(|_| "is not a number".to_owned())
-    };
-    let envelope = Envelope::new("event", "data", "channel", "priority")
+    let envelope = Envelope::new("event", "data")
+        .channel("channel")
+        .priority("priority")
         .id("id")
         .user("user_id")
-        .optional("user_id", number)
-        .filled("id", |_| Ok(()), |fill| format!("\"{}\"", fill.id))
-        .filled("source", |_| Ok(()), |_| "\"test\"".to_owned());
+        .optional::<u64>("user_id")
+        .filled::<String>("id", |fill| format!("\"{}\"", fill.id))
+        .filled::<String>("source", |_| "\"test\"".to_owned());
     let is_number = |id: &str| id.parse::<u64>().is_ok();
     Catalog::new(envelope, &["thread.{id}", "user.{id}", "global"], is_number)
         .with::<Comment>()
@@ -122,11 +119,11 @@ fn what_was_sent_stays_and_the_rest_stands_behind_it() {
          \"channel\":\"thread.4\",\"priority\":\"medium\",\"id\":\"{}\",\"source\":\"test\"}}",
         admitted.id
     );
-    assert_eq!(admitted.event.payload(), &expected);
-    assert_eq!(admitted.event.channel().as_str(), "thread.4");
-    assert_eq!(admitted.event.name(), "comment");
+    assert_eq!(admitted.events[0].payload(), &expected);
+    assert_eq!(admitted.events[0].channel().as_str(), "thread.4");
+    assert_eq!(admitted.events[0].name(), "comment");
     assert_eq!(
-        admitted.event.conflation_key().map(|key| &**key),
+        admitted.events[0].conflation_key().map(|key| &**key),
         Some("comment|a b")
     );
 }
@@ -141,8 +138,8 @@ fn explicit_values_win() {
     let [admitted] = &read(&body.to_string()).unwrap()[..] else {
         panic!("one event")
     };
-    assert_eq!(admitted.event.payload(), &body.to_string());
-    assert_eq!(admitted.event.priority(), Priority::High);
+    assert_eq!(admitted.events[0].payload(), &body.to_string());
+    assert_eq!(admitted.events[0].priority(), Priority::High);
     assert_eq!(admitted.id, "mine");
 }
 
@@ -269,6 +266,206 @@ fn clients_speak_for_themselves_and_only_what_they_may() {
             from_client("7", channel, &data).unwrap_err(),
             ErrorKind::InvalidEvent,
             "{data}"
+        );
+    }
+}
+
+/// A platform whose events come in two envelopes, and whose fields have other names than the types'.
+mod two_envelopes {
+    use super::*;
+
+    #[derive(Deserialize, JsonSchema, Validate)]
+    #[serde(rename_all = "camelCase")]
+    struct Unlocked {
+        #[garde(range(min = 1, max = 10))]
+        nft_level: u8,
+        #[garde(dive)]
+        #[serde(default)]
+        next_steps: Vec<Step>,
+        #[garde(length(min = 1))]
+        r#type: String,
+    }
+
+    #[derive(Deserialize, JsonSchema, Validate)]
+    #[serde(rename_all = "kebab-case")]
+    struct Step {
+        #[garde(range(min = 0.0))]
+        still_missing: f64,
+    }
+
+    impl TypedEvent for Unlocked {
+        const NAME: &'static str = "unlocked";
+        const FAMILY: &'static str = "nft";
+        const PRIORITY: Priority = Priority::High;
+        const CHANNELS: &'static [&'static str] = &["user.{userId}"];
+        const TOPICS: &'static [&'static str] = &["user-topic", "analytics-topic"];
+
+        fn channel_id(&self, envelope: &EnvelopeFields<'_>) -> Option<String> {
+            envelope.json("userId").map(str::to_owned)
+        }
+    }
+
+    #[derive(Deserialize, JsonSchema, Validate)]
+    struct OldUnlocked {
+        #[garde(skip)]
+        from: Option<u64>,
+        #[garde(skip)]
+        to: Option<u64>,
+    }
+
+    impl TypedEvent for OldUnlocked {
+        const NAME: &'static str = "unlocked";
+        const FAMILY: &'static str = "nft";
+        const PRIORITY: Priority = Priority::Low;
+        const CHANNELS: &'static [&'static str] = &["user.{userId}", "admin"];
+        const ROLES: &'static [&'static str] = &["coach"];
+        const TOPICS: &'static [&'static str] = &["old-topic"];
+
+        fn channels(&self, _envelope: &EnvelopeFields<'_>) -> Vec<String> {
+            let ids = self.from.into_iter().chain(self.to);
+            ids.map(|id| format!("user.{id}")).collect()
+        }
+
+        fn is_for_services_only(&self, _envelope: &EnvelopeFields<'_>) -> bool {
+            self.to == Some(0)
+        }
+    }
+
+    fn catalog() -> Catalog {
+        let is_number = |id: &str| id.parse::<u64>().is_ok();
+        let channels = ["user.{id}", "admin"];
+        let new = Envelope::new("eventType", "data")
+            .takes_channel("channel")
+            .priority("priority")
+            .family("category")
+            .internal(&["internalId"])
+            .required::<u64>("userId");
+        let old = Envelope::new("eventType", "data")
+            .takes_priority("priority")
+            .id("eventId")
+            .filled::<String>("eventId", |fill| format!("\"{}\"", fill.id));
+        let old = Catalog::new(old, &channels, is_number).with::<OldUnlocked>();
+        Catalog::new(new, &channels, is_number)
+            .with::<Unlocked>()
+            .or(old, |fields| {
+                fields.json("source").is_some() || fields.json("eventId").is_some()
+            })
+    }
+
+    fn read(body: &Value) -> Result<Admitted, Vec<String>> {
+        let read = catalog().read_from_server(body.to_string().as_bytes(), &Limits::default());
+        read.map(|mut admitted| admitted.remove(0))
+            .map_err(|error| {
+                let problems = error.problems().iter();
+                problems.map(|problem| problem.path.clone()).collect()
+            })
+    }
+
+    fn payload(bytes: &Bytes) -> Value {
+        serde_json::from_slice(bytes).unwrap()
+    }
+
+    #[test]
+    fn each_envelope_has_events_of_its_own() {
+        let data = json!({"nftLevel": 2, "type": "tier"});
+        let new = json!({"eventType": "unlocked", "userId": 7, "data": data});
+        let admitted = read(&new).unwrap();
+        let [event] = &admitted.events[..] else {
+            panic!("one channel")
+        };
+        assert_eq!(event.channel().as_str(), "user.7");
+        let mut expected = new;
+        expected["priority"] = "high".into();
+        expected["category"] = "nft".into();
+        assert_eq!(payload(event.payload()), expected);
+        let services = event.services().unwrap();
+        assert_eq!(services.topics, ["user-topic", "analytics-topic"]);
+        assert_eq!((services.only, &services.payload), (false, &None));
+
+        let old = json!({"eventType": "unlocked", "eventId": "e1", "data": {"from": 1, "to": 2}});
+        let admitted = read(&old).unwrap();
+        assert_eq!(admitted.id, "e1");
+        let channels = admitted.events.iter().map(|event| event.channel().as_str());
+        assert_eq!(channels.collect::<Vec<_>>(), ["user.1", "user.2"]);
+        for event in &admitted.events {
+            assert_eq!(payload(event.payload()), old);
+        }
+        assert!(admitted.events[1].services().is_none(), "read once");
+        assert_eq!(catalog().names().collect::<Vec<_>>(), ["unlocked"]);
+        let roles = catalog().roles().collect::<Vec<_>>();
+        assert_eq!(roles, [("unlocked", &["coach"][..])]);
+    }
+
+    #[test]
+    fn what_stands_in_the_field_of_the_family_is_the_events_own() {
+        let mut body = json!({"eventType": "unlocked", "userId": 7, "category": "badge",
+            "data": {"nftLevel": 2, "type": "tier"}});
+        assert_eq!(read(&body).unwrap_err(), ["category"]);
+        body["category"] = json!(1);
+        assert_eq!(read(&body).unwrap_err(), ["category"]);
+        body["category"] = "nft".into();
+        read(&body).unwrap();
+    }
+
+    #[test]
+    fn paths_are_those_of_the_json() {
+        let body = |data: Value| json!({"eventType": "unlocked", "userId": 7, "data": data});
+        let cases = [
+            (json!({"nftLevel": 11, "type": "x"}), "data.nftLevel"),
+            (json!({"nftLevel": 1, "type": ""}), "data.type"),
+            (json!({"type": "x"}), "data.nftLevel"),
+            (
+                json!({"nftLevel": 1, "type": "x", "nextSteps": [{"still-missing": 0}, {"still-missing": -1}]}),
+                "data.nextSteps[1].still-missing",
+            ),
+            (
+                json!({"nftLevel": 1, "type": "x", "nextSteps": [{}]}),
+                "data.nextSteps[0].still-missing",
+            ),
+        ];
+        for (data, path) in cases {
+            assert_eq!(read(&body(data)).unwrap_err(), [path]);
+        }
+        let nobody = json!({"eventType": "unlocked", "data": {"nftLevel": 1, "type": "x"}});
+        assert_eq!(read(&nobody).unwrap_err(), ["userId"]);
+    }
+
+    #[test]
+    fn what_is_internal_stays_with_services() {
+        let sent = json!({"eventType": "unlocked", "userId": 7, "internalId": "a", "priority": "low",
+            "category": "nft", "data": {"nftLevel": 2, "internalId": {"b": 1}, "type": "tier"}});
+        let admitted = read(&sent).unwrap();
+        let event = &admitted.events[0];
+        let mut shown = sent.clone();
+        shown.as_object_mut().unwrap().remove("internalId");
+        shown["data"].as_object_mut().unwrap().remove("internalId");
+        assert_eq!(payload(event.payload()), shown);
+        let kept = event.services().unwrap().payload.as_ref().unwrap();
+        assert_eq!(payload(kept), sent);
+    }
+
+    #[test]
+    fn an_explicit_channel_is_one_of_those_that_the_data_names() {
+        let mut body = json!({"eventType": "unlocked", "userId": 7, "channel": "user.8",
+            "data": {"nftLevel": 2, "type": "tier"}});
+        assert_eq!(read(&body).unwrap_err(), ["channel"]);
+        body["channel"] = "admin".into();
+        assert_eq!(read(&body).unwrap_err(), ["channel"]);
+        body["channel"] = "user.7".into();
+        read(&body).unwrap();
+    }
+
+    #[test]
+    fn what_only_services_read_needs_no_channel() {
+        let body = json!({"eventType": "unlocked", "eventId": "e", "data": {"to": 0}});
+        let admitted = read(&body).unwrap();
+        assert!(admitted.events[0].is_for_services_only());
+        let body = json!({"eventType": "unlocked", "eventId": "e", "data": {}});
+        let admitted = read(&body).unwrap();
+        assert_eq!(
+            admitted.events[0].channel().as_str(),
+            "admin",
+            "needs no id"
         );
     }
 }

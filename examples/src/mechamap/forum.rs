@@ -1,6 +1,6 @@
 //! The forum: comments, reactions, typing, views.
 
-use fanfare::catalog::{EnvelopeFields, Timestamp, TypedEvent, nullable};
+use fanfare::catalog::{EnvelopeFields, Nullable, Timestamp, TypedEvent, nullable};
 use fanfare::{Guarantee, Priority};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -26,7 +26,7 @@ pub struct Comment {
     pub content: String,
     /// The comment that this one answers.
     #[serde(deserialize_with = "nullable")]
-    #[schemars(required)]
+    #[schemars(with = "Nullable<u64>")]
     #[garde(inner(range(min = 1)))]
     pub parent_id: Option<u64>,
     #[garde(dive)]

@@ -46,6 +46,7 @@ impl TypedEvent for MessageSent {
 
 /// Someone is writing in a conversation.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
+#[schemars(rename = "MessagingTypingStarted")]
 pub struct TypingStarted {
     #[garde(range(min = 1))]
     pub user_id: u64,

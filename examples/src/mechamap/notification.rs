@@ -10,6 +10,7 @@ use super::AnyObject;
 
 /// A user is notified. The envelope's `user_id` says who.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
+#[schemars(rename = "NotificationSent")]
 pub struct Sent {
     #[garde(dive)]
     pub notification: Notification,

@@ -25,6 +25,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Seconds. A server that vanishes without a word is missed after twice this.
 const HEARTBEAT: u16 = 10;
+/// How much longer than its connection something may take.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// RabbitMQ 4 gives up records of quorum queues after 20 deliveries unless told otherwise, and being
 /// listed or released counts as one.
 const DELIVERY_LIMIT: i64 = 1_000_000;
@@ -83,6 +85,29 @@ impl Link {
                 Err(unavailable("the engine was shut down"))
             }
             Err(_) => Err(unavailable("there is no connection to the RabbitMQ server")),
+        }
+    }
+
+    /// Awaits what is done on a connection, and not much longer than that lasts. None where it was lost.
+    ///
+    /// The client library answers what waits for an answer when its connection ends, but for what it is
+    /// asked in the moment of the end (lapin 4.12): that waits for ever.
+    pub(super) async fn while_lasts<T>(
+        mut self,
+        live: &Arc<Live>,
+        done: impl Future<Output = T>,
+    ) -> Option<T> {
+        let lost = async {
+            let other =
+                |now: &Option<Arc<Live>>| !now.as_ref().is_some_and(|now| Arc::ptr_eq(now, live));
+            // An error would be the end of the engine, which ends the connection as well.
+            let _ = self.0.wait_for(other).await;
+            sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            biased;
+            done = done => Some(done),
+            () = lost => None,
         }
     }
 }
@@ -187,7 +212,15 @@ async fn dial(uri: &AMQPUri, topology: &Topology) -> Result<Live, BrokerError> {
         }
     };
     let live = Live(connection);
-    Box::pin(declare(&live, topology)).await?;
+    tokio::select! {
+        biased;
+        declared = Box::pin(declare(&live, topology)) => declared?,
+        () = async { lost(&live).await; sleep(LAST_WORDS).await } => {
+            return Err(unavailable(format!(
+                "cannot connect to RabbitMQ at {address}: it ended the connection"
+            )));
+        }
+    }
     Ok(live)
 }
 

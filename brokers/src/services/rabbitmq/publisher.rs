@@ -11,7 +11,7 @@ use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::Link;
+use super::connection::{Link, Live};
 use super::error::{failed, rejected, unavailable};
 
 /// How many publications may wait for their turn. Further ones are refused.
@@ -91,7 +91,7 @@ async fn publish_all(mut jobs: mpsc::Receiver<Job>, link: Link) {
                 Job::Flush(answer) => flushes.push(answer),
             }
         }
-        let results = publish_batch(&mut channel, &link, &publications).await;
+        let results = publish(&mut channel, &link, &publications).await;
         for (answer, result) in answers.into_iter().zip(results) {
             // Whoever does not wait any more does not need to know.
             let _ = answer.send(result);
@@ -102,7 +102,8 @@ async fn publish_all(mut jobs: mpsc::Receiver<Job>, link: Link) {
     }
 }
 
-async fn publish_batch(
+/// Publishes a batch while there is a connection.
+async fn publish(
     kept: &mut Option<Channel>,
     link: &Link,
     publications: &[Box<Publication>],
@@ -110,9 +111,27 @@ async fn publish_batch(
     if publications.is_empty() {
         return Vec::new();
     }
-    let channel = match open(kept, link).await {
-        Ok(channel) => channel,
-        Err(error) => return publications.iter().map(|_| Err(again(&error))).collect(),
+    let none = |error| publications.iter().map(|_| Err(again(error))).collect();
+    let live = match link.now() {
+        Ok(live) => live,
+        Err(error) => return none(&error),
+    };
+    let publishing = Box::pin(publish_batch(kept, &live, publications));
+    match link.clone().while_lasts(&live, publishing).await {
+        Some(Ok(results)) => results,
+        Some(Err(error)) => none(&error),
+        None => none(&unavailable("the connection was lost")),
+    }
+}
+
+async fn publish_batch(
+    kept: &mut Option<Channel>,
+    live: &Live,
+    publications: &[Box<Publication>],
+) -> Result<Vec<Result<(), BrokerError>>, BrokerError> {
+    let channel = match kept.take() {
+        Some(channel) if channel.status().connected() => channel,
+        _ => live.confirming().await?,
     };
     let deadline = Instant::now() + CONFIRM_WITHIN;
     let mut under_way = Vec::with_capacity(publications.len());
@@ -170,14 +189,7 @@ async fn publish_batch(
             }
         }
     }
-    results
-}
-
-async fn open(kept: &mut Option<Channel>, link: &Link) -> Result<Channel, BrokerError> {
-    match kept.take() {
-        Some(channel) if channel.status().connected() => Ok(channel),
-        _ => link.now()?.confirming().await,
-    }
+    Ok(results)
 }
 
 async fn send(

@@ -10,9 +10,9 @@ use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, Basi
 use lapin::types::ShortString;
 use lapin::{Acker, Channel};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::connection::{Link, declare_retry, exists};
+use super::connection::{Link, Live, declare_retry, exists};
 use super::error::{ANSWER_WITHIN, answer, short, unavailable};
 use super::message::Message;
 use super::publisher::{Publication, Publisher};
@@ -35,8 +35,19 @@ pub(super) struct Group {
     pub(super) link: Link,
     pub(super) publisher: Publisher,
     pub(super) closing: Closing,
-    /// The queues for retries that are there: by the pause in ms, which of the spare ones.
-    pub(super) retries: Mutex<HashMap<u64, u32>>,
+    /// The queues for retries that are there, by the pause in ms.
+    pub(super) retries: Mutex<HashMap<u64, RetryQueue>>,
+    /// Held while one is declared.
+    pub(super) declaring: tokio::sync::Mutex<()>,
+}
+
+/// A queue for retries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RetryQueue {
+    /// Which of the spare ones it is.
+    spare: u32,
+    /// When the server will certainly remember it.
+    ready: Instant,
 }
 
 /// What is told about one delivery.
@@ -75,16 +86,40 @@ impl Closing {
     }
 }
 
-/// Tells the server verdicts until `closed` says that the source is gone. Then closes the channel, by
-/// which everything else goes back.
+/// What is read on one channel, and has to be settled there.
+pub(super) struct Reading {
+    pub(super) channel: Channel,
+    pub(super) consumer: ShortString,
+    pub(super) prefetch: u16,
+    /// Gone when the source is.
+    pub(super) closed: watch::Receiver<()>,
+}
+
+/// Tells the server verdicts until the source is gone or the connection is lost. Whoever waits for an
+/// answer then has one: a record whose settling never ended would keep its key and its place for ever.
 pub(super) async fn settle_all(
-    channel: Channel,
-    consumer: ShortString,
-    mut verdicts: mpsc::Receiver<Verdict>,
-    prefetch: u16,
-    mut closed: watch::Receiver<()>,
+    link: Link,
+    live: Arc<Live>,
+    reading: Reading,
+    verdicts: mpsc::Receiver<Verdict>,
     closing: Closing,
 ) {
+    let mut closed = reading.closed.clone();
+    let _ = link.while_lasts(&live, tell_all(reading, verdicts)).await;
+    // Not before it began.
+    let _ = closed.changed().await;
+    closing.end();
+}
+
+/// Tells the server verdicts until the source is gone. Then closes the channel, by which everything
+/// else goes back.
+async fn tell_all(reading: Reading, mut verdicts: mpsc::Receiver<Verdict>) {
+    let Reading {
+        channel,
+        consumer,
+        prefetch,
+        mut closed,
+    } = reading;
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let any = tokio::select! {
@@ -98,11 +133,13 @@ pub(super) async fn settle_all(
         let mut told = Vec::with_capacity(any);
         for verdict in batch.drain(..) {
             let acker = &verdict.acker;
-            let sent = match verdict.told {
-                Told::Done => acker.ack(BasicAckOptions::default()).await,
-                Told::Again => acker.nack(again()).await,
+            let sent = async {
+                match verdict.told {
+                    Told::Done => acker.ack(BasicAckOptions::default()).await,
+                    Told::Again => acker.nack(again()).await,
+                }
             };
-            if let Ok(true) = sent {
+            if let Ok(true) = answer("settle a record", sent).await {
                 told.extend(verdict.answer);
             } else if let Some(answer) = verdict.answer {
                 let _ = answer.send(Err(lost()));
@@ -120,7 +157,6 @@ pub(super) async fn settle_all(
         }
     }
     let _ = close(&channel, consumer, prefetch).await;
-    closing.end();
 }
 
 /// Closes a channel once its queue has heard every ack.
@@ -199,48 +235,64 @@ impl Unsettled {
 
     /// Puts the record into the queue where it waits.
     async fn put_off(&self, after: Duration) -> Result<(), BrokerError> {
+        let due = Instant::now() + after;
         let pause = rounded(after);
         if pause == 0 {
-            return self.publish_to(&self.group.queue.name).await;
+            return self.publish_to(&self.group.queue.name, None).await;
         }
         let known = self.group.retries().get(&pause).copied();
-        let spare = match known {
-            Some(spare) => spare,
-            None => {
-                let begun = Instant::now();
-                let spare = self.group.declare_retry(pause, 0).await?;
-                if begun.elapsed() >= after {
-                    // It has waited for the queue to be ready, which was long enough.
-                    return self.publish_to(&self.group.queue.name).await;
-                }
-                spare
-            }
+        let queue = match known {
+            Some(queue) => queue,
+            None => self.group.declare_retry(pause, 0).await?,
         };
-        match self.publish_to(&self.group.retry_queue(pause, spare)).await {
+        let queue = match self.wait_in(queue, pause, due).await {
             // Somebody has deleted it.
             Err(error) if known.is_some() && error.kind() == BrokerErrorKind::Rejected => {
-                let spare = self.group.declare_retry(pause, spare).await?;
-                self.publish_to(&self.group.retry_queue(pause, spare)).await
+                self.group.declare_retry(pause, queue.spare).await?
             }
             // It takes nothing, though the server is there.
-            Err(error) if spare < SPARES && self.group.link.now().is_ok() => {
+            Err(error) if queue.spare < SPARES && self.group.link.now().is_ok() => {
                 tracing::warn!(
                     ?error,
                     pause,
                     "a retry queue takes nothing, so another is used"
                 );
-                let spare = self.group.declare_retry(pause, spare + 1).await?;
-                self.publish_to(&self.group.retry_queue(pause, spare)).await
+                self.group.declare_retry(pause, queue.spare + 1).await?
             }
-            published => published,
-        }
+            published => return published,
+        };
+        self.wait_in(queue, pause, due).await
     }
 
-    async fn publish_to(&self, queue: &str) -> Result<(), BrokerError> {
+    /// Puts the record into a queue for retries for the rest of its pause. What is left of the pause until
+    /// that is ready passes here.
+    async fn wait_in(
+        &self,
+        queue: RetryQueue,
+        pause: u64,
+        due: Instant,
+    ) -> Result<(), BrokerError> {
+        if due <= queue.ready {
+            sleep_until(due).await;
+            return self.publish_to(&self.group.queue.name, None).await;
+        }
+        let waits = queue.ready > Instant::now();
+        sleep_until(queue.ready).await;
+        let rest = waits.then(|| due.saturating_duration_since(Instant::now()));
+        let name = self.group.retry_queue(pause, queue.spare);
+        self.publish_to(&name, rest).await
+    }
+
+    async fn publish_to(&self, queue: &str, expires: Option<Duration>) -> Result<(), BrokerError> {
+        let mut properties = self.message.detoured();
+        if let Some(expires) = expires {
+            let expires = expires.as_millis().to_string();
+            properties = properties.with_expiration(short(&expires)?);
+        }
         let publication = Publication {
             exchange: short("")?,
             routing_key: short(queue)?,
-            properties: self.message.detoured(),
+            properties,
             payload: self.payload(),
         };
         self.group.publisher.publish(publication).await
@@ -315,7 +367,7 @@ impl Drop for Unsettled {
 }
 
 impl Group {
-    fn retries(&self) -> MutexGuard<'_, HashMap<u64, u32>> {
+    fn retries(&self) -> MutexGuard<'_, HashMap<u64, RetryQueue>> {
         self.retries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -327,18 +379,38 @@ impl Group {
         }
     }
 
-    /// Sees to it that a queue for retries exists. Returns which of the spare ones it is.
-    async fn declare_retry(&self, pause: u64, spare: u32) -> Result<u32, BrokerError> {
+    /// Sees to it that a queue for retries exists.
+    async fn declare_retry(&self, pause: u64, spare: u32) -> Result<RetryQueue, BrokerError> {
+        // Whoever finds a queue that another has just declared must know how young it is.
+        let _alone = self.declaring.lock().await;
         let live = self.link.now()?;
-        let name = self.retry_queue(pause, spare);
-        if !exists(&live.channel().await?, &name).await? {
-            let channel = live.channel().await?;
-            let after = Duration::from_millis(pause);
-            declare_retry(&channel, &name, &self.queue.name, after).await?;
-            sleep(AFTER_DECLARING).await;
+        let link = self.link.clone();
+        let declaring = Box::pin(self.declare_retry_on(&live, pause, spare));
+        let declared = link.while_lasts(&live, declaring).await;
+        let ready = declared.unwrap_or_else(|| Err(lost()))?;
+        let mut retries = self.retries();
+        let queue = retries.entry(pause).or_insert(RetryQueue { spare, ready });
+        if queue.spare != spare || queue.ready < ready {
+            *queue = RetryQueue { spare, ready };
         }
-        self.retries().insert(pause, spare);
-        Ok(spare)
+        Ok(*queue)
+    }
+
+    /// Returns when it is ready.
+    async fn declare_retry_on(
+        &self,
+        live: &Live,
+        pause: u64,
+        spare: u32,
+    ) -> Result<Instant, BrokerError> {
+        let name = self.retry_queue(pause, spare);
+        if exists(&live.channel().await?, &name).await? {
+            return Ok(Instant::now());
+        }
+        let channel = live.channel().await?;
+        let after = Duration::from_millis(pause);
+        declare_retry(&channel, &name, &self.queue.name, after).await?;
+        Ok(Instant::now() + AFTER_DECLARING)
     }
 }
 

@@ -10,10 +10,10 @@ use lapin::types::{FieldTable, ShortString};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::connection::declare_group;
+use super::connection::{Live, declare_group};
 use super::error::{answer, failed, short, unavailable};
 use super::message::Message;
-use super::settle::{Closing, Group, Unsettled, Verdict, settle_all};
+use super::settle::{Closing, Group, Reading, Unsettled, Verdict, settle_all};
 use crate::services::engine::{Delivery, Source};
 
 /// How long a source waits for the connection before it says that there is none.
@@ -108,6 +108,12 @@ impl QueueSource {
 impl Session {
     async fn open(group: Arc<Group>, prefetch: u16) -> Result<Self, BrokerError> {
         let live = group.link.clone().within(PATIENCE).await?;
+        let opening = Box::pin(Self::open_on(&live, &group, prefetch));
+        let opened = group.link.clone().while_lasts(&live, opening).await;
+        opened.unwrap_or_else(|| Err(unavailable("the connection was lost")))
+    }
+
+    async fn open_on(live: &Arc<Live>, group: &Group, prefetch: u16) -> Result<Self, BrokerError> {
         let channel = live.channel().await?;
         declare_group(&channel, &group.topology, &group.queue).await?;
         let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
@@ -122,13 +128,18 @@ impl Session {
         let consumer = answer(&format!("read queue {name}"), consuming).await?;
         let (verdicts, receiver) = mpsc::channel(usize::from(prefetch) + 1);
         let (open, closed) = watch::channel(());
-        let (tag, closing) = (consumer.tag(), group.closing.clone());
-        tokio::spawn(settle_all(
+        let reading = Reading {
             channel,
-            tag,
-            receiver,
+            consumer: consumer.tag(),
             prefetch,
             closed,
+        };
+        let (link, closing) = (group.link.clone(), group.closing.clone());
+        tokio::spawn(settle_all(
+            link,
+            live.clone(),
+            reading,
+            receiver,
             closing.clone(),
         ));
         Ok(Self {
