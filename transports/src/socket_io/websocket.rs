@@ -138,6 +138,8 @@ impl Probing {
                 if turn.is_some() {
                     self.handle.send(Request::Probe(false)).await;
                 }
+                // Before the client hears of it: its next probe may come at once.
+                drop(turn);
                 let frame = match error {
                     Some(error) => close_frame(error.close_code(), &error.to_string()),
                     None => close_frame(NORMAL, ""),
