@@ -11,6 +11,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::history::{self, HistoryStore};
 use crate::node::Node;
+use crate::visibility::{RolesError, Visibility};
 
 /// Chooses the parts of a [`Node`]. Everything has a default that needs nothing else installed; only
 /// clients are not let in until an authenticator says whom.
@@ -88,18 +89,23 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// [`StartError`] where the numbers contradict each other, more is asked of the broker than it gives
-    /// ([`Required`](crate::config::Required)), or it cannot be reached.
+    /// ([`Required`](crate::config::Required)), the roles of the event set cannot be served, or the
+    /// broker cannot be reached.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
     pub async fn start(self) -> Result<Node, StartError> {
         self.config.check().map_err(StartError::Config)?;
+        let visibility = Visibility::new(self.catalog.iter().flat_map(|catalog| catalog.roles()))
+            .map_err(StartError::Roles)?;
         let has_spill = self.store.spill(self.config.buffers.spill as u64).is_some();
         let required = self.config.broker;
         required
             .check(&self.broker.guarantees(), self.broker.is_local(), has_spill)
             .map_err(StartError::Config)?;
-        Node::start(self).await.map_err(StartError::Broker)
+        Node::start(self, visibility)
+            .await
+            .map_err(StartError::Broker)
     }
 }
 
@@ -109,6 +115,8 @@ impl NodeBuilder {
 pub enum StartError {
     /// The configuration cannot work.
     Config(ConfigError),
+    /// The roles that the event set binds its events to cannot be served.
+    Roles(RolesError),
     /// The broker did not start.
     Broker(BrokerError),
 }
@@ -117,6 +125,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Config(_) => "the configuration cannot work",
+            Self::Roles(_) => "the event set cannot be served",
             Self::Broker(_) => "the broker did not start",
         })
     }
@@ -126,6 +135,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(match self {
             Self::Config(error) => error,
+            Self::Roles(error) => error,
             Self::Broker(error) => error,
         })
     }

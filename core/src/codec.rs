@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::channel::Channel;
-use crate::cursor::Resume;
+use crate::cursor::{Cursor, Resume};
 use crate::disconnect::Disconnect;
 use crate::error::Error;
 use crate::event::{Epoch, Position, Publication};
@@ -52,6 +52,12 @@ pub trait Codec: fmt::Debug + Send + Sync + 'static {
 
     /// Writes the dialect's ping; nothing where the transport pings by itself.
     fn ping(&self, messages: &mut Messages<'_>);
+
+    /// Writes where the client stands, which its last publication does not say any more: others came
+    /// that are not for it. Stands before a ping. For codecs that carry a cursor; nothing by default.
+    fn moved_on(&self, cursor: &Cursor, messages: &mut Messages<'_>) {
+        let _ = (cursor, messages);
+    }
 
     /// Reads one client message.
     ///

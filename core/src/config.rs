@@ -88,6 +88,10 @@ impl Config {
                 self.limits.connections > 0,
                 "limits.connections must be above 0",
             ),
+            (
+                self.linger.events != Some(0),
+                "linger.events must be above 0; leave it out where channels wait for their deadlines alone",
+            ),
             (self.limits.batch > 0, "limits.batch must be above 0"),
             (
                 self.heartbeat.ping >= Duration::from_secs(1),
@@ -159,6 +163,10 @@ pub struct Linger {
     /// Low priority; default 10 s.
     #[serde(with = "seconds")]
     pub low: Duration,
+    /// Events of one channel that do not wait for more: as soon as so many wait, the channel is flushed
+    /// whatever their priorities; at least 1. No such number by default. A small one means more writes,
+    /// and no more delay for channels that are busy.
+    pub events: Option<usize>,
 }
 
 impl Default for Linger {
@@ -166,6 +174,7 @@ impl Default for Linger {
         Self {
             medium: Duration::from_secs(2),
             low: Duration::from_secs(10),
+            events: None,
         }
     }
 }
@@ -438,6 +447,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_channel_that_flushes_by_number_has_one_above_zero() {
+        let config = |json: &str| serde_json::from_str::<Config>(json).unwrap();
+        assert_eq!(config("{}").linger.events, None);
+        let of_hundred = config(r#"{"linger": {"events": 100}}"#);
+        assert_eq!(of_hundred.linger.events, Some(100));
+        assert_eq!(of_hundred.check(), Ok(()));
+        let error = config(r#"{"linger": {"events": 0}}"#).check().unwrap_err();
+        assert!(error.to_string().starts_with("linger.events"), "{error}");
     }
 
     #[test]

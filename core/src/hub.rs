@@ -40,8 +40,10 @@ use crate::history::HistoryStore;
 use crate::history::ledger::Ledger;
 use crate::ingress::Delivered;
 use crate::metrics::Metrics;
+use crate::notice::{ConnectionScope, Notice, NoticeBoard};
 use crate::presence::Member;
 use crate::sync::Mutex;
+use crate::visibility::Visibility;
 
 const SHARDS: usize = 64;
 /// How long a channel stays after its last subscriber left, so that one who comes right back finds
@@ -50,6 +52,9 @@ const EMPTY_CHANNEL_STAYS: Duration = Duration::from_secs(5);
 
 /// How long a client waits for its new node to be as far as its old one was.
 const CATCHING_UP: Duration = Duration::from_secs(5);
+/// After what pause the node looks how far it is, which doubles from look to look.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+const LATER_LOOKS: Duration = Duration::from_millis(250);
 
 /// The channels and connections of a node.
 #[derive(Debug)]
@@ -73,8 +78,10 @@ type Shard = Mutex<HashMap<Name, Arc<Channel>>>;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) visibility: Visibility,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
+    pub(crate) notices: Arc<NoticeBoard>,
     pub(crate) workers: Box<[Worker]>,
     pub(crate) deadlines: Deadlines,
     pub(crate) commits: Commits,
@@ -93,6 +100,7 @@ pub(crate) struct Subscription {
 impl Hub {
     pub(crate) fn new(
         config: Config,
+        visibility: Visibility,
         store: Arc<dyn HistoryStore>,
         broker: &Arc<dyn Broker>,
         workers: usize,
@@ -106,8 +114,10 @@ impl Hub {
             cluster: OnceLock::new(),
             shared: Arc::new(Shared {
                 config,
+                visibility,
                 ledger: Ledger::new(store, broker),
                 metrics: Metrics::new(),
+                notices: Arc::default(),
                 workers: (0..workers).map(|_| Worker::default()).collect(),
                 deadlines: Deadlines::default(),
                 commits: Commits::default(),
@@ -167,6 +177,8 @@ impl Hub {
         let most = self.shared.config.limits.connections_per_user;
         for connection in self.directory.too_many(user, most) {
             connection.outbox.close(Disconnect::CONNECTION_LIMIT);
+            self.shared
+                .connection_refused(Some(user), ConnectionScope::User);
         }
     }
 
@@ -280,6 +292,7 @@ impl Hub {
     /// [`Unavailable`](ErrorKind::Unavailable) where that takes too long.
     pub(crate) async fn catch_up(&self, name: &Name, since: &Since) -> Result<(), Error> {
         let patience = Instant::now() + CATCHING_UP;
+        let mut pause = FIRST_LOOK;
         loop {
             let covered = self.shared.ledger.covered(name);
             let Some(covered) = covered.filter(|covered| since.is_of(covered.epoch)) else {
@@ -295,7 +308,10 @@ impl Hub {
                 let error = Error::new(ErrorKind::Unavailable, message);
                 return Err(error.retry_after(CATCHING_UP));
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            // A node that reads its log is there within milliseconds; one whose log has no such offset
+            // must not look for it at that pace.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LATER_LOOKS);
         }
     }
 
@@ -454,6 +470,19 @@ impl Drop for Hub {
 }
 
 impl Shared {
+    /// Says that a connection was refused.
+    pub(crate) fn connection_refused(&self, user: Option<&str>, scope: ConnectionScope) {
+        let limits = &self.config.limits;
+        self.notices.tell(|| Notice::ConnectionRefused {
+            user: user.map(Arc::from),
+            scope,
+            limit: match scope {
+                ConnectionScope::User => limits.connections_per_user,
+                ConnectionScope::Node => limits.connections,
+            },
+        });
+    }
+
     /// Whole seconds since the node started, counted from 1 so that 0 can stand for never.
     pub(crate) fn now(&self) -> u32 {
         self.at(Instant::now())

@@ -46,6 +46,7 @@ mod ingress;
 mod limits;
 pub mod metrics;
 mod node;
+pub mod notice;
 mod presence;
 mod recovery;
 mod retry;
@@ -54,6 +55,7 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
+mod visibility;
 mod wire;
 
 use std::pin::Pin;
@@ -80,6 +82,7 @@ pub use crate::presence::Member;
 pub use crate::retry::{Backoff, Retry};
 pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Polled, Refusal, Session};
 pub use crate::transport::Transport;
+pub use crate::visibility::RolesError;
 
 /// A boxed future, for traits whose implementation is chosen at start-up.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -32,9 +32,11 @@ use crate::hub::Hub;
 use crate::hub::directory::Full;
 use crate::limits::RateLimits;
 use crate::metrics;
+use crate::notice::{ConnectionScope, Notices};
 use crate::presence::Member;
 use crate::session::{Opening, Session};
 use crate::sync::Mutex;
+use crate::visibility::RoleSets;
 use crate::wire::{MAX_FORMS, WireForm};
 
 use self::fan_out::FanOut;
@@ -74,6 +76,8 @@ struct Inner {
     /// Publications that have been let in and are not accepted yet.
     publishing: AtomicUsize,
     draining: AtomicBool,
+    /// Whether it was when the node looked last.
+    broker_was_up: AtomicBool,
     upkeep: Mutex<Option<AbortHandle>>,
 }
 
@@ -231,6 +235,11 @@ impl Node {
         if self.0.sessions.fetch_add(1, Ordering::AcqRel) >= most {
             self.0.sessions.fetch_sub(1, Ordering::AcqRel);
             metrics::connection_rejected("connection_limit");
+            let user = opening.identity.as_ref().map(|identity| &*identity.user);
+            self.0
+                .hub
+                .shared
+                .connection_refused(user, ConnectionScope::Node);
             return Err(Disconnect::CONNECTION_LIMIT);
         }
         let worker =
@@ -266,7 +275,8 @@ impl Node {
     /// Whether another connection of this user would be let in now, with those that the user has on
     /// other nodes.
     ///
-    /// Asks them, for up to a second, where it is they who make it too many.
+    /// Asks them, for up to a second, where it is they who make it too many. For transports that can
+    /// refuse before they open a session: that it would not is noticed as a refused connection.
     ///
     /// # Errors
     /// The refusal, of kind [`LimitExceeded`](ErrorKind::LimitExceeded).
@@ -278,6 +288,10 @@ impl Node {
             .directory
             .has_room(user, limits.connections_per_user, limits.connections)
             .map_err(|full| {
+                self.0
+                    .hub
+                    .shared
+                    .connection_refused(Some(user), full.into());
                 let whose = match full {
                     Full::User => "the user",
                     Full::Node => "the node",
@@ -317,6 +331,19 @@ impl Node {
         limit: usize,
         reverse: bool,
     ) -> Result<(Vec<Arc<Publication>>, Position), Error> {
+        self.history_seen_by(RoleSets::ALL, channel, since, limit, reverse)
+            .await
+    }
+
+    /// [`history`](Self::history) as one gets it who satisfies these sets of roles.
+    pub(crate) async fn history_seen_by(
+        &self,
+        sees: RoleSets,
+        channel: &Channel,
+        since: Option<&Since>,
+        limit: usize,
+        reverse: bool,
+    ) -> Result<(Vec<Arc<Publication>>, Position), Error> {
         let hub = &self.0.hub;
         let flushed = match since {
             Some(since) => {
@@ -340,9 +367,11 @@ impl Node {
             (true, Some(_)) => after.saturating_sub(1),
             _ => flushed.offset,
         };
-        // Where offsets have holes, the newest are found only by looking at all.
-        let (after, most) = match (reverse, ledger.is_log()) {
-            (false, _) => (after, limit),
+        let visibility = &hub.shared.visibility;
+        let hides = visibility.hides_from(sees);
+        // Where offsets have holes, or events are hidden, the newest are found only by looking at all.
+        let (after, most) = match (reverse, hides || ledger.is_log()) {
+            (false, _) => (after, if hides { usize::MAX } else { limit }),
             (true, false) => (up_to.saturating_sub(limit as u64), limit),
             (true, true) => (0, usize::MAX),
         };
@@ -354,10 +383,13 @@ impl Node {
             return Err(unrecoverable());
         }
         let mut publications = page.publications;
+        if hides {
+            visibility.retain(&mut publications, sees);
+        }
         if reverse {
             publications.reverse();
-            publications.truncate(limit);
         }
+        publications.truncate(limit);
         Ok((publications, flushed))
     }
 
@@ -439,6 +471,15 @@ impl Node {
             .into_iter()
             .flat_map(|(_, answers)| answers)
             .collect()
+    }
+
+    /// What the node notices from now on, of use to whoever runs it: rates that are used up, refused
+    /// connections, slow consumers, a broker that is lost.
+    ///
+    /// Costs nothing while nobody listens; each who does gets all notices.
+    #[must_use]
+    pub fn notices(&self) -> Notices {
+        self.0.hub.shared.notices.listen()
     }
 
     /// How many nodes the cluster has, as far as this one knows; 1 where it is alone.

@@ -7,7 +7,7 @@ pub(crate) mod outbox;
 mod poll;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -29,7 +29,6 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Position, Publication};
 use crate::framing::Framing;
 use crate::hub::connection::{Connection, Timers};
-use crate::hub::directory::Full;
 use crate::metrics;
 use crate::node::Node;
 use crate::recovery::{Recovery, recover, resume_after};
@@ -104,6 +103,7 @@ impl Session {
             timers,
             opened_at: SystemTime::now(),
             identity: Mutex::new(None),
+            sees: AtomicU64::new(0),
             subscriptions: Mutex::new(Vec::new()),
         });
         shared.workers[worker].wheel.lock().add(&connection);
@@ -160,8 +160,9 @@ impl Session {
             limits.connections_per_user,
             limits.connections,
         );
-        if let Err(Full::User | Full::Node) = admitted {
+        if let Err(full) = admitted {
             metrics::connection_rejected("connection_limit");
+            shared.connection_refused(Some(&identity.user), full.into());
             return Err(Disconnect::CONNECTION_LIMIT);
         }
         if let Some(gossip) = &shared.gossip {
@@ -207,6 +208,8 @@ impl Session {
             .wheel
             .lock()
             .add(&self.connection);
+        let sees = shared.visibility.of(&identity);
+        self.connection.sees.store(sees.bits(), Ordering::Relaxed);
         *self.connection.identity.lock() = Some(Arc::new(identity));
     }
 
@@ -270,7 +273,7 @@ impl Session {
         subscribed
     }
 
-    /// What a client gets that says where it stands.
+    /// What a client gets that says where it stands: the oldest `limit` of what it missed and may see.
     async fn recover(
         &self,
         channel: &Channel,
@@ -285,9 +288,16 @@ impl Session {
                 publications: Vec::new(),
             },
             Some(after) => {
-                let store = &shared.ledger;
-                let page = store.read(channel, after, flushed.offset, limit);
-                let page = page.await.map_err(|error| crate::node::unread(&error))?;
+                let sees = self.connection.sees();
+                let hides = shared.visibility.hides_from(sees);
+                // How much of a page is hidden is known once it is read.
+                let most = if hides { usize::MAX } else { limit };
+                let page = shared.ledger.read(channel, after, flushed.offset, most);
+                let mut page = page.await.map_err(|error| crate::node::unread(&error))?;
+                if hides {
+                    shared.visibility.retain(&mut page.publications, sees);
+                    page.publications.truncate(limit);
+                }
                 if self.is_own(channel) {
                     // It would not ask from there had it not received what came before.
                     let position = Position {
@@ -358,6 +368,9 @@ impl Session {
         let mut publications = page.publications;
         let oldest = shared.config.limits.away;
         publications.retain(|publication| publication.event().age() <= oldest);
+        shared
+            .visibility
+            .retain(&mut publications, self.connection.sees());
         Ok(publications)
     }
 

@@ -11,6 +11,7 @@ use crate::cursor::{Cursor, write_one};
 use crate::event::{Guarantee, Position, Publication};
 use crate::framing::Framing;
 use crate::sync::Mutex;
+use crate::visibility::{Parts, RoleSets, Visibility};
 
 /// The most wire forms that one node can serve. Our own dialects have 18, compressed and not.
 pub(crate) const MAX_FORMS: usize = 24;
@@ -91,6 +92,13 @@ impl WireForm {
         self.codec
             .publications(channel, publications, &mut messages);
         messages.finish().unwrap_or_default()
+    }
+
+    /// What says where a client stands; none where the dialect has no words for it.
+    pub(crate) fn moved_on(&self, cursor: &Cursor) -> Option<Bytes> {
+        let mut messages = self.messages();
+        self.codec.moved_on(cursor, &mut messages);
+        messages.finish()
     }
 
     fn notice(&self, notice: &Notice) -> Bytes {
@@ -189,6 +197,10 @@ pub(crate) struct Flush {
     pub(crate) counts: [u32; 3],
     /// Whether a subscriber that is behind may lose any of them.
     pub(crate) yields: bool,
+    /// Where a subscriber stands afterwards, also one that does not get all of it.
+    through: Option<Position>,
+    /// Who gets what of it, where not everyone gets everything.
+    parts: Option<Box<Parts>>,
 }
 
 /// What a flush looks like in one form.
@@ -207,6 +219,8 @@ impl Flush {
         Self {
             channel,
             yields: publications.iter().any(|p| yields(p)),
+            through: publications.iter().rev().find_map(|p| p.position()),
+            parts: None,
             publications,
             notice: None,
             frames: [const { OnceLock::new() }; MAX_FORMS],
@@ -224,18 +238,45 @@ impl Flush {
         }
     }
 
-    /// What of it has a position; none where nothing has.
-    pub(crate) fn positioned(self: &Arc<Self>) -> Option<Arc<Self>> {
+    /// Binds its events to the roles that they need.
+    pub(crate) fn bound_by(mut self, visibility: &Visibility) -> Self {
+        self.parts = visibility.parts(&self.publications);
+        self
+    }
+
+    /// Some of its publications, which bring a subscriber as far as all of them.
+    pub(crate) fn with(&self, publications: Box<[Arc<Publication>]>) -> Self {
+        Self {
+            through: self.through,
+            ..Self::new(self.channel.clone(), publications)
+        }
+    }
+
+    /// What of it has a position.
+    pub(crate) fn positioned(self: &Arc<Self>) -> Arc<Self> {
         let has_position = |p: &&Arc<Publication>| p.position().is_some();
         let positioned = self.publications.iter().filter(has_position);
-        match positioned.clone().count() {
-            0 => None,
-            all if all == self.publications.len() => Some(self.clone()),
-            _ => {
-                let positioned = positioned.cloned().collect();
-                Some(Arc::new(Self::new(self.channel.clone(), positioned)))
-            }
+        if positioned.clone().count() == self.publications.len() {
+            return self.clone();
         }
+        Arc::new(self.with(positioned.cloned().collect()))
+    }
+
+    pub(crate) fn parts(&self) -> Option<&Parts> {
+        self.parts.as_deref()
+    }
+
+    /// What of it those get who satisfy these sets of roles.
+    pub(crate) fn seen_by(self: &Arc<Self>, sees: RoleSets) -> Arc<Self> {
+        match &self.parts {
+            Some(parts) => parts.seen_by(sees & parts.all(), self),
+            None => self.clone(),
+        }
+    }
+
+    /// Where a subscriber stands afterwards; none where nothing of it has a position.
+    pub(crate) fn through(&self) -> Option<Position> {
+        self.through
     }
 
     pub(crate) fn is_notice(&self) -> bool {

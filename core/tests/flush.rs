@@ -55,6 +55,33 @@ async fn medium_waits_for_company_within_its_window() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn so_many_events_do_not_wait_for_more() {
+    let mut config = Config::default();
+    config.linger.events = Some(3);
+    let node = node(config).await;
+    let mut client = Client::connected(&node, "1").await;
+    client.subscribe("thread.1").await;
+    let begun = Instant::now();
+    let low = |number| event("thread.1", number).with_priority(Priority::Low);
+    for number in 1..=2 {
+        node.publish(low(number)).await.unwrap();
+        nothing(&mut client).await;
+    }
+    // One that takes the place of another makes none more.
+    for number in 3..=4 {
+        let status = event("thread.2", number).conflated_by("status");
+        node.publish(status).await.unwrap();
+    }
+    node.publish(low(5)).await.unwrap();
+    assert_eq!(numbers(&client.message().await.unwrap()), [1, 2, 5]);
+    assert!(begun.elapsed() < Duration::from_millis(5));
+    // Those that are fewer wait for their deadline.
+    node.publish(low(6)).await.unwrap();
+    assert_eq!(numbers(&client.message().await.unwrap()), [6]);
+    assert!(begun.elapsed() > LOW / 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn low_leaves_within_its_window() {
     let node = node(Config::default()).await;
     let mut client = Client::connected(&node, "1").await;

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod described;
 pub mod mechamap;
 pub mod platform;
+pub mod replay;
 pub mod serve;
 pub mod tokens;
 

@@ -39,6 +39,8 @@ pub struct Client {
     outgoing: mpsc::UnboundedSender<Frame<'static>>,
     recording: Arc<Recording>,
     next_id: AtomicU32,
+    /// How long a reply may take.
+    patience: Duration,
     tasks: [AbortHandle; 2],
 }
 
@@ -49,6 +51,7 @@ pub struct Opening {
     path: String,
     headers: Vec<(String, String)>,
     pongs: bool,
+    patience: Duration,
 }
 
 impl Opening {
@@ -70,6 +73,13 @@ impl Opening {
     #[must_use]
     pub fn without_pongs(mut self) -> Self {
         self.pongs = false;
+        self
+    }
+
+    /// Sets how long a reply may take, in place of [`SOON`].
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -121,7 +131,7 @@ impl Opening {
         let executor = TokioExecutor::new();
         let opening = Box::pin(handshake::client(&executor, request, stream));
         let (socket, _) = opening.await.map_err(|error| error.to_string())?;
-        Ok(Client::of(socket, self.pongs))
+        Ok(Client::of(socket, self.pongs, self.patience))
     }
 }
 
@@ -130,10 +140,10 @@ impl Client {
     #[must_use]
     pub fn on_stream(upgraded: Upgraded) -> Self {
         let socket = WebSocket::after_handshake(TokioIo::new(upgraded), Role::Client);
-        Self::of(socket, true)
+        Self::of(socket, true, SOON)
     }
 
-    fn of(socket: WebSocket<Socket>, pongs: bool) -> Self {
+    fn of(socket: WebSocket<Socket>, pongs: bool, patience: Duration) -> Self {
         let (read, write) = socket.split(tokio::io::split);
         let (outgoing, queue) = mpsc::unbounded_channel();
         let recording = Arc::<Recording>::default();
@@ -144,6 +154,7 @@ impl Client {
             outgoing,
             recording,
             next_id: AtomicU32::new(1),
+            patience,
             tasks,
         }
     }
@@ -156,6 +167,7 @@ impl Client {
             path: "/ws".to_owned(),
             headers: Vec::new(),
             pongs: true,
+            patience: SOON,
         }
     }
 
@@ -309,7 +321,9 @@ impl Client {
     /// The refusal: an error in reply, or the connection's end.
     pub async fn reply(&self, id: u32) -> Result<Box<RawValue>, Refused> {
         self.recording
-            .wait(&format!("reply {id}"), SOON, |record| record.reply(id))
+            .wait(&format!("reply {id}"), self.patience, |record| {
+                record.reply(id)
+            })
             .await
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -11,6 +12,8 @@ use crate::request::Request;
 
 /// Between the packets of one body.
 const SEPARATOR: char = '\u{1e}';
+/// Longer than the server's pings are apart.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// What carries the packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +51,8 @@ impl Engine {
         let line = match carrier {
             Carrier::WebSocket => {
                 let path = format!("/socket.io/?EIO=4&transport=websocket{query}");
-                Line::WebSocket(Box::new(RawSocket::try_websocket(address, &path).await?))
+                let socket = RawSocket::try_websocket(address, &path, SILENCE).await?;
+                Line::WebSocket(Box::new(socket))
             }
             Carrier::Polling => Line::Polling {
                 address,
@@ -116,6 +120,12 @@ impl Engine {
             Some(event) => Ok(event),
             None => Ok(event(&self.packet().await?)),
         }
+    }
+
+    /// Whether messages have arrived that nobody has taken.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.arrived.iter().any(|packet| packet.starts_with('4'))
     }
 
     /// Sends one packet.

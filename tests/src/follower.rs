@@ -15,11 +15,15 @@ use serde_json::{Value, json};
 
 use crate::client::Position;
 use crate::engine::Carrier;
-use crate::mechamap::comment_id;
+use crate::mechamap::read_comment;
 use crate::token::Token;
 
 /// Longer than a server that works is silent in these tests.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// The dialect's error of what will work later: the node is behind the one that the client comes
+/// from, for instance.
+const UNAVAILABLE: u32 = 100;
 
 /// Every way to get events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub struct Follower {
     pub seen: Vec<u64>,
     /// How often the server said that it may have missed something.
     pub losses: u64,
+    /// Where in `seen` that may be: before the id at each of these places.
+    pub gaps: Vec<usize>,
     /// Whether offsets have holes, because a log numbers the events of all channels.
     pub sparse: bool,
 }
@@ -83,6 +89,7 @@ impl Follower {
             place: Place::default(),
             seen: Vec::new(),
             losses: 0,
+            gaps: Vec::new(),
             sparse: false,
         };
         follower.poll(address, 0).await.expect("a position");
@@ -156,7 +163,7 @@ impl Follower {
     }
 
     /// Takes an event that came with its offset.
-    fn take_at(&mut self, channel: &str, offset: u64, envelope: &Value) {
+    fn take_at(&mut self, channel: &str, offset: u64, envelope: &str) {
         let positions = self.place.positions.as_mut().expect("it came with them");
         let position = positions.get_mut(channel).expect("a channel of its own");
         if self.sparse {
@@ -170,7 +177,7 @@ impl Follower {
     }
 
     /// Takes an event that came with the cursor behind it.
-    fn take_with(&mut self, cursor: String, envelope: &Value) {
+    fn take_with(&mut self, cursor: String, envelope: &str) {
         self.stand_at(cursor);
         self.take(envelope);
     }
@@ -182,13 +189,21 @@ impl Follower {
         };
     }
 
-    fn take(&mut self, envelope: &Value) {
-        self.seen.push(comment_id(envelope));
+    fn take(&mut self, envelope: &str) {
+        self.seen.push(read_comment(envelope).1);
+    }
+
+    /// The server said that it may have missed something.
+    fn miss(&mut self) {
+        self.losses += 1;
+        if self.gaps.last() != Some(&self.seen.len()) {
+            self.gaps.push(self.seen.len());
+        }
     }
 
     /// Begins anew in a channel, as the server said to.
     fn lose(&mut self, channel: &str, position: Position) {
-        self.losses += 1;
+        self.miss();
         let positions = self.place.positions.as_mut().expect("it came with them");
         positions.insert(channel.to_owned(), position);
         self.place.cursor = None;

@@ -15,6 +15,10 @@ use tokio::time::timeout;
 /// Longer than any test has patience for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(40);
 
+/// Half of what servers wait for the next request on a connection: one that was used just as the server
+/// closed it would be no answer.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// A client of one server.
 #[derive(Clone, Debug)]
 pub struct Http {
@@ -38,7 +42,9 @@ impl Http {
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self {
-            client: Client::builder(TokioExecutor::new()).build_http(),
+            client: Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(IDLE)
+                .build_http(),
             address,
         }
     }

@@ -1,5 +1,6 @@
 //! Envelopes as MechaMap's backend writes them.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 const TIME: &str = "2025-07-17T10:30:00Z";
@@ -46,6 +47,30 @@ pub fn comment_id(envelope: &Value) -> u64 {
     envelope["data"]["comment"]["id"]
         .as_u64()
         .expect("an envelope of a comment")
+}
+
+/// The event's name and the comment's id, of an envelope as it came. Reads nothing else: in a build that
+/// is not optimized a [`Value`] takes several times as long.
+///
+/// # Panics
+/// Where it is no envelope of a comment.
+#[must_use]
+pub fn read_comment(envelope: &str) -> (String, u64) {
+    #[derive(Deserialize)]
+    struct Envelope {
+        event: String,
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        comment: Comment,
+    }
+    #[derive(Deserialize)]
+    struct Comment {
+        id: u64,
+    }
+    let envelope = serde_json::from_str::<Envelope>(envelope).expect("an envelope of a comment");
+    (envelope.event, envelope.data.comment.id)
 }
 
 /// Someone wrote to a user. High.

@@ -36,6 +36,8 @@ pub const PONG: u8 = 0x8a;
 pub struct RawSocket {
     stream: TcpStream,
     input: BytesMut,
+    /// How long the server may be silent.
+    within: Duration,
 }
 
 /// A frame of the server.
@@ -74,22 +76,29 @@ impl RawSocket {
         Self {
             stream,
             input: BytesMut::new(),
+            within: READ_WITHIN,
         }
     }
 
-    /// Connects to a network that may fail, and turns the connection into a WebSocket.
+    /// Connects to a network that may fail, and turns the connection into a WebSocket, on which the
+    /// server may be silent for `within`.
     ///
     /// # Errors
     /// Where the connection ended before the answer was whole.
     ///
     /// # Panics
     /// Where the server refuses.
-    pub async fn try_websocket(address: SocketAddr, path: &str) -> io::Result<Self> {
+    pub async fn try_websocket(
+        address: SocketAddr,
+        path: &str,
+        within: Duration,
+    ) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let mut socket = Self {
             stream,
             input: BytesMut::new(),
+            within,
         };
         socket.try_upgrade(path).await?;
         Ok(socket)
@@ -116,6 +125,9 @@ impl RawSocket {
         );
         self.send(request.as_bytes()).await;
         let head = self.head().await.ok_or(io::ErrorKind::UnexpectedEof)?;
+        if head.starts_with("HTTP/1.1 503 ") {
+            return Err(io::Error::other(head));
+        }
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         let accept = head.lines().filter_map(|line| line.split_once(": "));
         let mut accept =
@@ -228,7 +240,7 @@ impl RawSocket {
     async fn read(&mut self) -> bool {
         // By itself `read_buf` makes room for 64 bytes.
         self.input.reserve(PIECE);
-        let read = timeout(READ_WITHIN, self.stream.read_buf(&mut self.input)).await;
+        let read = timeout(self.within, self.stream.read_buf(&mut self.input)).await;
         read.expect("an answer or the end, in time")
             .is_ok_and(|count| count > 0)
     }

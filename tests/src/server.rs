@@ -70,6 +70,7 @@ fn binary(name: &str) -> PathBuf {
 #[derive(Debug)]
 pub struct Launch {
     binary: &'static Path,
+    listen: Option<SocketAddr>,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
     config: Option<NamedTempFile>,
@@ -80,8 +81,7 @@ impl Launch {
     #[must_use]
     pub fn mechamap() -> Self {
         Self::bare()
-            .argument("--listen")
-            .argument("127.0.0.1:0")
+            .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
             .argument("--jwt-secret")
             .argument(JWT_SECRET)
             .argument("--api-key")
@@ -93,10 +93,18 @@ impl Launch {
     pub fn bare() -> Self {
         Self {
             binary: mechamap_binary(),
+            listen: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             config: None,
         }
+    }
+
+    /// Sets the address; with port 0 the server takes any port that is free.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = Some(address);
+        self
     }
 
     /// Adds an argument.
@@ -160,6 +168,9 @@ impl Launch {
                 command.env_remove(name);
             }
         }
+        if let Some(address) = self.listen {
+            command.arg("--listen").arg(address.to_string());
+        }
         command
             .args(&self.arguments)
             .envs(self.environment)
@@ -191,6 +202,15 @@ pub struct Server {
     stderr: Output,
     /// Removed when the server is.
     _config: Option<NamedTempFile>,
+}
+
+/// What a process has of the machine's memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Now.
+    pub resident: u64,
+    /// At most since it began.
+    pub peak: u64,
 }
 
 /// What the server API answers for one event.
@@ -328,6 +348,23 @@ impl Server {
     #[must_use]
     pub fn stderr(&self) -> String {
         self.stderr.text()
+    }
+
+    /// What it has of the machine's memory; none where it has ended.
+    #[must_use]
+    pub fn memory(&self) -> Option<Memory> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).ok()?;
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kibibytes =
+                line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+            1024 * kibibytes.unwrap_or_else(|| panic!("no {name} in {status}"))
+        };
+        Some(Memory {
+            resident: bytes("VmRSS:"),
+            peak: bytes("VmHWM:"),
+        })
     }
 
     fn pid(&self) -> Pid {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bytes::BytesMut;
 use serde_json::Value;
 
 use crate::request::{Request, Response};
@@ -15,7 +16,7 @@ pub struct EventStream {
     pub last_id: String,
     /// What the server says about when to come back, in milliseconds.
     pub retry: Option<u64>,
-    text: Vec<u8>,
+    text: BytesMut,
     /// How many bytes of `text` have no line's end.
     searched: usize,
     block: Block,
@@ -66,14 +67,16 @@ impl EventStream {
         let mut response = request.header("Accept", "text/event-stream").send().await?;
         if response.status != 200 {
             let body = response.rest().await?;
-            panic!("{}: {}", response.status, String::from_utf8_lossy(&body));
+            let answer = format!("{}: {}", response.status, String::from_utf8_lossy(&body));
+            assert_eq!(response.status, 503, "{answer}");
+            return Err(io::Error::other(answer));
         }
         assert_eq!(response.header("content-type"), Some("text/event-stream"));
         Ok(Self {
             response,
             last_id: String::new(),
             retry: None,
-            text: Vec::new(),
+            text: BytesMut::new(),
             searched: 0,
             block: Block::default(),
         })
@@ -157,10 +160,9 @@ impl EventStream {
             .iter()
             .position(|&byte| byte == b'\n')
         {
-            let line = self.text.drain(..=self.searched + length);
-            let line = line.collect::<Vec<_>>();
+            let line = self.text.split_to(self.searched + length + 1);
             self.searched = 0;
-            let line = String::from_utf8(line).expect("a stream is UTF-8");
+            let line = str::from_utf8(&line).expect("a stream is UTF-8");
             if line == "\n" {
                 let block = std::mem::take(&mut self.block);
                 if let Some(id) = &block.id {

@@ -38,6 +38,12 @@ impl Timestamp {
         text.parse().ok().map(Self)
     }
 
+    /// Nanoseconds since 1970.
+    #[must_use]
+    pub fn unix_nanoseconds(&self) -> i128 {
+        self.0.as_nanosecond()
+    }
+
     /// Whole seconds since 1970, rounded down.
     #[must_use]
     pub fn unix_seconds(&self) -> i64 {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{error, warn};
 
 use super::{Carrier, PATIENCE, Waiting};
@@ -23,7 +23,7 @@ const CHUNK: usize = 256;
 /// A carrier must say within this whether it has an item; it is believed to be away after it.
 const ANSWER: Duration = Duration::from_secs(12);
 /// Between two looks whether the carrier is back.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Lane<C: Carrier> {
     number: u16,
@@ -202,9 +202,12 @@ impl<C: Carrier> Lane<C> {
     async fn sit_out(&mut self) -> End {
         let patience = Instant::now() + PATIENCE;
         self.keep_unsettled().await;
+        // A pause that began anew with each event would never end while events keep coming.
+        let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {
+                _ = looks.tick() => {
                     if Instant::now() >= patience {
                         // They stay, because they may have come, and are sent again with their
                         // numbers.
@@ -355,7 +358,11 @@ impl<C: Carrier> Lane<C> {
                         _ => End::Away,
                     }
                 }
-                Err(_) => End::Away,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(lane = self.number, error, "the broker is away again");
+                    End::Away
+                }
             };
             while under_way.next().await.is_some() {}
             return Err((came, end));

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
+use super::lane::LOOK;
 use super::*;
 use crate::broker::SpillError;
 use crate::hub::turns::{Turn, Turns};
@@ -253,6 +254,26 @@ async fn what_is_kept_comes_first_when_the_broker_is_back() {
     publish(&dispatch, item(600)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(wire.taken(), (0..=600).collect::<Vec<_>>());
+    assert!(kept.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_brokers_return_is_noticed_while_events_keep_coming() {
+    let wire = Arc::<Wire>::default();
+    let kept = spill(100_000);
+    let dispatch = Dispatch::start(wire.clone(), Some(&kept), 0);
+    wire.down.store(true, Ordering::Relaxed);
+    let mut ids = 0..;
+    for id in ids.by_ref().take(100) {
+        publish(&dispatch, item(id)).await.unwrap();
+        tokio::time::sleep(LOOK / 5).await;
+    }
+    wire.down.store(false, Ordering::Relaxed);
+    for id in ids.take(100) {
+        publish(&dispatch, item(id)).await.unwrap();
+        tokio::time::sleep(LOOK / 5).await;
+    }
+    assert_eq!(wire.taken(), (0..200).collect::<Vec<_>>());
     assert!(kept.is_empty());
 }
 

@@ -1,16 +1,18 @@
 //! One channel: who listens, what waits, and the flush that is under way.
 
+mod under_way;
+
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+pub(crate) use self::under_way::FlushUnderWay;
 use super::connection::Connection;
-use super::fan_out::Round;
 use super::pending::{Pending, linger};
 use super::subscribers::{Seat, Subscriber, Subscribers};
 use super::{Shared, Subscription};
@@ -72,15 +74,6 @@ struct State {
 /// The channel was removed meanwhile; look it up anew.
 #[derive(Debug)]
 pub(crate) struct Removed;
-
-/// A flush on its way through the workers.
-#[derive(Debug)]
-pub(crate) struct FlushUnderWay {
-    pub(crate) channel: Arc<Channel>,
-    pub(crate) flush: Arc<Flush>,
-    number: u64,
-    workers_left: AtomicUsize,
-}
 
 impl Channel {
     pub(crate) fn new(
@@ -242,7 +235,7 @@ impl Channel {
         };
         let now = Instant::now();
         let wanted = state.subscribers > 0;
-        if wanted && due > now && state.pending.bytes() < shared.config.buffers.flush {
+        if wanted && due > now && !state.pending.is_full(&shared.config) {
             if state.reminder.is_none_or(|at| due < at) {
                 state.reminder = Some(due);
                 shared.deadlines.add(due, self);
@@ -263,7 +256,7 @@ impl Channel {
             .metrics
             .flush_events
             .record(publications.len() as f64);
-        let flush = Flush::new(self.name.clone(), publications);
+        let flush = Flush::new(self.name.clone(), publications).bound_by(&shared.visibility);
         self.send(state, flush, shared);
     }
 
@@ -494,40 +487,6 @@ impl State {
     fn settle(&mut self, safe: u64) {
         if self.subscribers == 0 && !self.flushing {
             self.take(usize::MAX, safe);
-        }
-    }
-}
-
-impl FlushUnderWay {
-    /// Queues the flush for a worker's subscribers. To be written by the round's end.
-    pub(crate) fn stage(&self, worker: usize, round: &mut Round) {
-        self.channel.forms.encode_ahead(&self.flush);
-        let list = self.channel.lists[worker].lock();
-        let mut sockets = round.tally();
-        for subscriber in list
-            .iter()
-            .filter(|subscriber| subscriber.joined_after < self.number)
-            .filter(|subscriber| subscriber.follows || !self.flush.is_notice())
-        {
-            let connection = &subscriber.connection;
-            let pushed = connection.outbox.push_flush(&self.flush);
-            sockets[connection.transport.index] += 1;
-            round.staged(connection, pushed);
-        }
-        drop(list);
-        self.channel.forms.learn(&self.flush);
-        round.delivered(&self.flush, sockets);
-    }
-
-    /// One worker has written the flush. The last of them begins the next, if it is time.
-    pub(crate) fn finish(&self, shared: &Arc<Shared>) {
-        let last = self.workers_left.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last && !self.flush.is_notice() {
-            let mut state = self.channel.state.lock();
-            state.flushing = false;
-            self.channel.go_on(&mut state, shared);
-            drop(state);
-            self.channel.room.notify_waiters();
         }
     }
 }

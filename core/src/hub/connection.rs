@@ -1,7 +1,7 @@
 //! One connection as the hub sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -15,8 +15,10 @@ use crate::disconnect::Disconnect;
 use crate::event::Position;
 use crate::history::Receipt;
 use crate::metrics::{self, Transport};
+use crate::notice::Notice;
 use crate::session::outbox::Outbox;
 use crate::sync::Mutex;
+use crate::visibility::RoleSets;
 
 /// What all parts of the node share of a connection. The task that drives it owns a
 /// [`Session`](crate::Session); this outlives it for as long as a list still names it.
@@ -29,12 +31,19 @@ pub(crate) struct Connection {
     pub(crate) timers: Timers,
     pub(crate) opened_at: SystemTime,
     pub(crate) identity: Mutex<Option<Arc<Identity>>>,
+    /// The bits of what its user's roles satisfy.
+    pub(crate) sees: AtomicU64,
     pub(crate) subscriptions: Mutex<Vec<Subscription>>,
 }
 
 impl Connection {
     pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
         self.identity.lock().clone()
+    }
+
+    /// What its user's roles satisfy.
+    pub(crate) fn sees(&self) -> RoleSets {
+        RoleSets::from_bits(self.sees.load(Ordering::Relaxed))
     }
 
     /// What it is subscribed to.
@@ -53,6 +62,16 @@ impl Connection {
             transport: self.transport.name.to_owned(),
             connected_at: millis(self.opened_at),
             channels: self.channels(),
+        }
+    }
+
+    /// What there is to notice where it is ended because it reads too slowly for the events that wait.
+    pub(crate) fn slow(&self, events: u64) -> Notice {
+        Notice::SlowConsumer {
+            user: self.identity().map(|identity| identity.user.clone()),
+            client: self.id.to_string(),
+            transport: self.transport.name,
+            events,
         }
     }
 

@@ -10,7 +10,6 @@ use super::Shared;
 use super::channel::FlushUnderWay;
 use super::connection::Connection;
 use super::wheel::Wheel;
-use crate::metrics::Metrics;
 use crate::session::outbox::Pushed;
 use crate::sync::Mutex;
 use crate::wire::Flush;
@@ -40,7 +39,8 @@ pub(crate) struct Round {
     transports: usize,
     conflated: u64,
     dropped: u64,
-    overflowed: u64,
+    /// Those that are ended because they are behind, and what waited for them.
+    slow: Vec<(Arc<Connection>, u64)>,
     given_up: u64,
 }
 
@@ -70,7 +70,7 @@ impl Worker {
             for flush in &flushes {
                 flush.stage(index, &mut round);
             }
-            round.write(&shared.metrics).await;
+            round.write(shared).await;
             for flush in flushes.drain(..) {
                 flush.finish(shared);
             }
@@ -96,7 +96,7 @@ impl Round {
             transports,
             conflated: 0,
             dropped: 0,
-            overflowed: 0,
+            slow: Vec::new(),
             given_up: 0,
         }
     }
@@ -112,25 +112,31 @@ impl Round {
         }
         self.conflated += pushed.conflated;
         self.dropped += pushed.dropped;
-        self.overflowed += u64::from(pushed.overflowed);
+        if pushed.overflowed {
+            self.slow.push((connection.clone(), pushed.given_up));
+        }
         self.given_up += pushed.given_up;
     }
 
-    pub(crate) fn delivered(&mut self, flush: &Arc<Flush>, sockets: Vec<u32>) {
-        self.delivered.push((flush.clone(), sockets));
+    pub(crate) fn delivered(&mut self, flush: Arc<Flush>, sockets: Vec<u32>) {
+        self.delivered.push((flush, sockets));
     }
 
-    async fn write(self, metrics: &Metrics) {
+    async fn write(self, shared: &Shared) {
         for (at, connection) in self.staged.into_iter().enumerate() {
             connection.outbox.write();
             if at % WRITES_PER_TURN == WRITES_PER_TURN - 1 {
                 yield_now().await;
             }
         }
+        let metrics = &shared.metrics;
         metrics.conflated.increment(self.conflated);
         metrics.dropped.increment(self.dropped);
-        metrics.slow_disconnects.increment(self.overflowed);
+        metrics.slow_disconnects.increment(self.slow.len() as u64);
         metrics.disconnected.increment(self.given_up);
+        for (connection, events) in &self.slow {
+            shared.notices.tell(|| connection.slow(*events));
+        }
         let now = Instant::now();
         for (flush, sockets) in &self.delivered {
             metrics.delivered(flush, sockets, now);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::Linger;
+use crate::config::{Config, Linger};
 use crate::event::{Position, Priority, Publication};
 use crate::history::Appended;
 
@@ -134,6 +134,13 @@ impl Pending {
             publications: taken.into(),
             position,
         }
+    }
+
+    /// Whether so much waits that it need not wait for its deadline.
+    pub(crate) fn is_full(&self, config: &Config) -> bool {
+        let events = self.slots.len() - self.holes;
+        self.bytes >= config.buffers.flush
+            || config.linger.events.is_some_and(|most| events >= most)
     }
 
     /// The moment by which the events must go; none if there are none.

@@ -22,7 +22,9 @@ use crate::error::Error;
 use crate::hub::Hub;
 use crate::ingress::Ingress;
 use crate::limits::RateLimits;
+use crate::notice::Notice;
 use crate::sync::Mutex;
+use crate::visibility::Visibility;
 
 /// How often the node looks after itself.
 const UPKEEP: Duration = Duration::from_secs(2);
@@ -31,13 +33,23 @@ const UPKEEP: Duration = Duration::from_secs(2);
 const UPKEEP_OF_ALL: u32 = 15;
 
 impl Node {
-    pub(crate) async fn start(parts: NodeBuilder) -> Result<Self, BrokerError> {
+    pub(crate) async fn start(
+        parts: NodeBuilder,
+        visibility: Visibility,
+    ) -> Result<Self, BrokerError> {
         let workers = match parts.config.workers {
             0 => Handle::current().metrics().num_workers(),
             workers => workers,
         };
-        let limits = RateLimits::new(&parts.config.limits);
-        let hub = Arc::new(Hub::new(parts.config, parts.store, &parts.broker, workers));
+        let hub = Arc::new(Hub::new(
+            parts.config,
+            visibility,
+            parts.store,
+            &parts.broker,
+            workers,
+        ));
+        let notices = hub.shared.notices.clone();
+        let limits = RateLimits::new(&hub.shared.config.limits, notices);
         parts.broker.start(Ingress::new(&hub)).await?;
         hub.start();
         hub.shared.metrics.broker_up.set(1.0);
@@ -79,6 +91,7 @@ impl Node {
             next_worker: AtomicUsize::new(0),
             publishing: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            broker_was_up: AtomicBool::new(true),
             upkeep: Mutex::default(),
         });
         let weak = Arc::downgrade(&inner);
@@ -150,8 +163,15 @@ impl Inner {
 
     async fn look_after(&self) {
         let shared = &self.hub.shared;
-        let up = if self.broker_is_up() { 1.0 } else { 0.0 };
-        shared.metrics.broker_up.set(up);
+        let up = self.broker_is_up();
+        shared.metrics.broker_up.set(if up { 1.0 } else { 0.0 });
+        if self.broker_was_up.swap(up, Ordering::Relaxed) != up {
+            let broker = self.broker.guarantees().name;
+            shared.notices.tell(|| match up {
+                true => Notice::BrokerBack { broker },
+                false => Notice::BrokerLost { broker },
+            });
+        }
         let waiting = self
             .hub
             .connections()

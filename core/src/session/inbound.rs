@@ -194,7 +194,13 @@ impl Session {
                 let limit = limit.unwrap_or(usize::MAX);
                 let (publications, top) = self
                     .node
-                    .history(&channel, since.as_ref(), limit, reverse)
+                    .history_seen_by(
+                        self.connection.sees(),
+                        &channel,
+                        since.as_ref(),
+                        limit,
+                        reverse,
+                    )
                     .await?;
                 Ok(Some(Reply::History { publications, top }))
             }

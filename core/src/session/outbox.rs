@@ -1,42 +1,31 @@
 //! What waits for one connection, bounded in bytes, with one named outcome when it is full.
 
+mod lent;
+mod place;
+mod receipts;
 mod relief;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+pub use self::lent::DirectWrite;
+pub(crate) use self::lent::Written;
+use self::receipts::OwnChannel;
 use super::batch::Batch;
 use crate::channel::Channel;
 use crate::codec::Notice;
 use crate::cursor::Cursor;
 use crate::disconnect::Disconnect;
-use crate::event::Position;
 use crate::sync::Mutex;
 use crate::wire::{Flush, WireForm};
 
-/// Frames given to one system call.
-const SLICES: usize = 64;
 /// Bytes handed to a stream transport at once. What it holds can no longer be conflated, so it
 /// should be no more than a socket takes in a few writes.
 const BATCH_BYTES: usize = 128 << 10;
-
-/// A socket that takes bytes from any thread without waiting.
-///
-/// A transport whose socket is a bare TCP stream lends it to its session, so that fan-out writes
-/// without waking the connection's task for every flush.
-pub trait DirectWrite: Send + Sync + 'static {
-    /// Writes what the socket takes now, in order, and says how many bytes that was.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where it takes nothing now; any other error ends the
-    /// connection.
-    fn try_write(&self, frames: &[IoSlice<'_>]) -> io::Result<usize>;
-}
 
 /// The queue of one connection.
 ///
@@ -54,6 +43,8 @@ struct State {
     /// Where the client stands once it has read what has been taken out of the queue; for dialects
     /// that carry a cursor, from when the connection has channels.
     cursor: Option<Box<Cursor>>,
+    /// Whether it has moved past events of which the client was told nothing.
+    moved_on: bool,
     /// The user's own channel, for which receipts are noted.
     own: Option<Box<OwnChannel>>,
     queue: VecDeque<Chunk>,
@@ -103,16 +94,12 @@ impl Chunk {
             bare: false,
         }
     }
-}
 
-/// How far a user's own channel has come on this connection.
-#[derive(Clone, Debug)]
-struct OwnChannel {
-    channel: Channel,
-    /// The newest position that has been queued.
-    queued: Position,
-    /// What had been queued when the last ping was.
-    pinged: Option<Position>,
+    /// The flush that it moves past, where that is all that it does.
+    fn passed(&mut self) -> Option<&mut Arc<Flush>> {
+        let flush = self.flush.as_mut()?;
+        (self.bare && flush.publications().is_empty()).then_some(flush)
+    }
 }
 
 /// What came of a flush that was pushed.
@@ -120,6 +107,8 @@ struct OwnChannel {
 pub(crate) struct Pushed {
     /// Whether the caller must see to it that the outbox is written: it was not staged before.
     pub(crate) newly_staged: bool,
+    /// Whether it waits for the client now.
+    pub(crate) queued: bool,
     /// Events that a newer one of the same key made superfluous.
     pub(crate) conflated: u64,
     /// Best-effort events given up.
@@ -128,15 +117,6 @@ pub(crate) struct Pushed {
     pub(crate) overflowed: bool,
     /// Events that waited when the connection ended so.
     pub(crate) given_up: u64,
-}
-
-/// How a write by fan-out ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
-    /// This many bytes left, and nothing waits.
-    All(usize),
-    /// This many bytes left; the rest is up to the connection's task.
-    Part(usize),
 }
 
 /// What the task of a connection with a lent socket has to do.
@@ -154,6 +134,7 @@ impl Outbox {
             state: Mutex::new(State {
                 form,
                 cursor: None,
+                moved_on: false,
                 own: None,
                 queue: VecDeque::new(),
                 held: VecDeque::new(),
@@ -212,59 +193,6 @@ impl Outbox {
         state.tell_room();
     }
 
-    /// Adds a channel to the cursor, or moves it to where the client begins to read.
-    pub(crate) fn set_position(&self, channel: &Channel, position: Position) {
-        let mut state = self.state.lock();
-        if state.form.codec.has_cursor() {
-            state.cursor.get_or_insert_default().set(channel, position);
-        }
-    }
-
-    /// Takes a channel out of the cursor.
-    pub(crate) fn forget_position(&self, channel: &Channel) {
-        if let Some(cursor) = &mut self.state.lock().cursor {
-            cursor.remove(channel);
-        }
-    }
-
-    /// Where the client stands once it has read what has been taken out.
-    pub(crate) fn cursor(&self) -> Option<Cursor> {
-        self.state.lock().cursor.as_deref().cloned()
-    }
-
-    /// Notes receipts for a user's own channel, of which `queued` is what the client has got or is
-    /// being told now.
-    pub(crate) fn follow_own(&self, channel: &Channel, queued: Position) {
-        self.state.lock().own = Some(Box::new(OwnChannel {
-            channel: channel.clone(),
-            queued,
-            pinged: None,
-        }));
-    }
-
-    /// A ping stands behind what has been queued so far. Gives what stood before the ping before it.
-    pub(crate) fn pinged(&self) -> Option<(Channel, Position)> {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        // What is held will stand behind the ping. Where no pong proves that the ping has arrived,
-        // what has not left yet may wait here for long.
-        let expects_pong = state.form.codec.expects_pong();
-        let all_left = state.queue.is_empty() && state.bytes == 0;
-        let proves = state.holds == 0 && (expects_pong || all_left);
-        let own = state.own.as_mut()?;
-        let queued = proves.then_some(own.queued);
-        let before = std::mem::replace(&mut own.pinged, queued)?;
-        Some((own.channel.clone(), before))
-    }
-
-    /// The client has answered the ping: it has got everything that stood before it.
-    pub(crate) fn ponged(&self) -> Option<(Channel, Position)> {
-        let mut state = self.state.lock();
-        let own = state.own.as_mut()?;
-        let before = own.pinged.take()?;
-        Some((own.channel.clone(), before))
-    }
-
     /// Lends the socket to fan-out.
     pub(crate) fn lend(&self, direct: Box<dyn DirectWrite>) {
         self.state.lock().direct = Some(direct);
@@ -281,14 +209,15 @@ impl Outbox {
         let state = &mut *guard;
         let positioned;
         let flush = if state.polls {
-            let Some(some) = flush.positioned() else {
-                return Pushed::default();
-            };
-            positioned = some;
+            positioned = flush.positioned();
             &positioned
         } else {
             flush
         };
+        if flush.publications().is_empty() && !flush.is_notice() {
+            state.pass(flush);
+            return Pushed::default();
+        }
         let frame = flush.frame(&state.form);
         let mut pushed = Pushed::default();
         if state.closing.is_some() || frame.is_empty() {
@@ -312,6 +241,7 @@ impl Outbox {
             state.relieve(self.budget, &mut pushed);
         }
         pushed.newly_staged = !std::mem::replace(&mut state.staged, true);
+        pushed.queued = !pushed.overflowed;
         pushed
     }
 
@@ -338,13 +268,21 @@ impl Outbox {
         }
     }
 
-    /// Queues the dialect's ping, if it has one. The caller writes it afterwards.
+    /// Queues the dialect's ping, if it has one, behind what tells the client where it stands, if it
+    /// does not know. The caller writes it afterwards.
     pub(crate) fn push_ping(&self) {
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if state.closing.is_some() {
+            return;
+        }
+        // What waits moves the cursor, and most of it tells.
+        let stands = state.cursor.as_ref();
+        let stands = stands.filter(|_| state.moved_on && state.queue.is_empty());
+        let told = stands.and_then(|cursor| state.form.moved_on(cursor));
+        state.moved_on &= told.is_none();
         // Made under the lock, so that none comes in the old form after a change.
-        if state.closing.is_none()
-            && let Some(frame) = state.form.ping()
-        {
+        for frame in told.into_iter().chain(state.form.ping()) {
             state.bytes += frame.len();
             state.queue.push_back(Chunk::control(frame));
         }
@@ -518,127 +456,6 @@ impl State {
         self.tell_room();
         self.wake();
         true
-    }
-
-    /// Writes the cursor into the first chunks of the queue, which are about to leave.
-    fn write_cursors(&mut self, chunks: usize) {
-        for chunk in self.queue.iter_mut().take(chunks).filter(|c| c.bare) {
-            chunk.bare = false;
-            let (Some(flush), cursor) = (&chunk.flush, &mut self.cursor) else {
-                continue;
-            };
-            let channel = flush.channel();
-            let publications = flush.publications();
-            // It has this channel alone, so what all such connections share is right for it. What still
-            // waits of a channel that it has left is not.
-            let shared = !chunk.frame.is_empty()
-                && cursor
-                    .as_ref()
-                    .is_some_and(|cursor| cursor.len() == 1 && cursor.position(channel).is_some());
-            let frame = match cursor {
-                _ if shared => chunk.frame.clone(),
-                Some(cursor) => self.form.encode_for(cursor, channel, publications),
-                None => self.form.encode_for_one(channel, publications),
-            };
-            // Also where the dialect writes its cursor elsewhere, and the frame did not move it.
-            let newest = publications.iter().rev().find_map(|p| p.position());
-            if let (Some(cursor), Some(position)) = (cursor, newest) {
-                cursor.advance(channel, position);
-            }
-            self.bytes = self.bytes - chunk.frame.len() + frame.len();
-            if chunk.live {
-                self.live = self.live - chunk.frame.len() + frame.len();
-            }
-            chunk.frame = frame;
-        }
-    }
-
-    /// Remembers how far the user's own channel has been queued.
-    fn note_own(&mut self, flush: &Flush) {
-        if let Some(own) = &mut self.own
-            && own.channel == *flush.channel()
-            && let Some(position) = flush.publications().iter().rev().find_map(|p| p.position())
-        {
-            own.queued = position;
-        }
-    }
-
-    fn write(&mut self) -> Written {
-        let mut total = 0;
-        loop {
-            if self.queue.is_empty() {
-                self.tell_losses();
-            }
-            self.write_cursors(SLICES);
-            while let Some(first) = self.queue.front()
-                && first.frame.is_empty()
-                && !first.bare
-            {
-                self.queue.pop_front();
-            }
-            if self.queue.is_empty() {
-                self.queue = VecDeque::new();
-                self.stalled = false;
-                return Written::All(total);
-            }
-            match self.write_once() {
-                Ok(count) => {
-                    total += count;
-                    self.advance(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stalled = true;
-                    self.wake();
-                    return Written::Part(total);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.written = 0;
-                    self.queue = VecDeque::new();
-                    self.stalled = false;
-                    self.bytes = 0;
-                    self.live = 0;
-                    self.close(Disconnect::WRITE_ERROR);
-                    return Written::Part(total);
-                }
-            }
-        }
-    }
-
-    fn write_once(&self) -> io::Result<usize> {
-        let direct = self.direct.as_ref().ok_or(io::ErrorKind::WouldBlock)?;
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let mut filled = 0;
-        for (slice, chunk) in slices.iter_mut().zip(&self.queue) {
-            let skip = if filled == 0 { self.written } else { 0 };
-            *slice = IoSlice::new(&chunk.frame[skip..]);
-            filled += 1;
-        }
-        match direct.try_write(&slices[..filled])? {
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            count => Ok(count),
-        }
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        self.bytes -= count;
-        self.tell_room();
-        while count > 0
-            && let Some(first) = self.queue.front()
-        {
-            let left = first.frame.len() - self.written;
-            let gone = left.min(count);
-            count -= gone;
-            if first.live {
-                self.live -= gone;
-            }
-            if gone == left {
-                self.written = 0;
-                self.queue.pop_front();
-            } else {
-                self.written += gone;
-            }
-        }
     }
 
     /// Tells the client what it lost, once it keeps up again.

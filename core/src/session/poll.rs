@@ -91,25 +91,31 @@ impl Session {
     ) -> Result<Bytes, Refusal> {
         let brought = self.resume.as_mut().and_then(|resume| resume.take(channel));
         let hub = self.node.hub();
-        let mut subscribed = match since.or(brought.map(Since::from)) {
+        let (mut subscribed, flushed) = match since.or(brought.map(Since::from)) {
             Some(since) => {
                 hub.catch_up(channel, &since).await?;
                 let flushed = hub.shown(channel, &since, hub.flushed(channel));
-                self.recover(channel, &since, flushed, MOST).await?
+                let recovered = self.recover(channel, &since, flushed, MOST).await?;
+                (recovered, flushed)
             }
-            None => self.begin(channel, hub.flushed(channel)).await?,
+            None => {
+                let flushed = hub.flushed(channel);
+                (self.begin(channel, flushed).await?, flushed)
+            }
         };
         self.count_recovery(&subscribed);
         if subscribed.was_recovering {
             polled.recovered &= subscribed.recovered;
         }
+        let found = subscribed.publications.len();
         let fitting = fitting(&subscribed.publications, most);
         subscribed.publications.truncate(fitting);
         let publications = &subscribed.publications;
+        // Past what is not for this client, where nothing is left that is.
+        let is_all = publications.len() == found && found < MOST;
         let newest = publications.last().and_then(|last| last.position());
-        polled
-            .cursor
-            .set(channel, newest.unwrap_or(subscribed.position));
+        let reached = newest.filter(|_| !is_all).unwrap_or(flushed);
+        polled.cursor.set(channel, reached);
         if publications.is_empty() {
             return Ok(Bytes::new());
         }

@@ -1,5 +1,7 @@
 //! The forum: comments, reactions, typing, views.
 
+use std::num::NonZeroU64;
+
 use fanfare::catalog::{EnvelopeFields, Nullable, Timestamp, TypedEvent, nullable};
 use fanfare::{Guarantee, Priority};
 use garde::Validate;
@@ -26,7 +28,7 @@ pub struct Comment {
     pub content: String,
     /// The comment that this one answers.
     #[serde(deserialize_with = "nullable")]
-    #[schemars(with = "Nullable<u64>")]
+    #[schemars(with = "Nullable<NonZeroU64>")]
     #[garde(inner(range(min = 1)))]
     pub parent_id: Option<u64>,
     #[garde(dive)]

@@ -22,19 +22,18 @@ impl Follower {
             let Some(block) = stream.block().await? else {
                 return Err(cut("ended"));
             };
-            match (block.event.as_deref(), block.data.is_some()) {
-                (None, true) => {
-                    let envelope = block.json();
+            match (block.event.as_deref(), &block.data) {
+                (None, Some(envelope)) => {
                     let id = block.id.expect("a comment has an id");
-                    self.take_with(id, &envelope);
+                    self.take_with(id, envelope);
                 }
                 (Some("unrecovered"), _) => {
-                    self.losses += 1;
+                    self.miss();
                     self.stand_at(block.id.expect("the newest cursor"));
                 }
                 (Some("disconnect"), _) => return Err(cut("told to go")),
                 (Some(_), _) => panic!("{block:?}"),
-                (None, false) => {
+                (None, None) => {
                     if let Some(id) = block.id {
                         self.stand_at(id);
                     }

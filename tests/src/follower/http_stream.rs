@@ -3,10 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 
+use bytes::BytesMut;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Follower, cut};
-use crate::client::Subscribed;
+use super::{Follower, UNAVAILABLE, cut};
+use crate::client::{Publication, Subscribed};
 use crate::request::{Request, Response};
 
 impl Follower {
@@ -26,9 +28,14 @@ impl Follower {
         assert_eq!(response.status, 200);
         let mut lines = Lines::of(response);
         let first = lines.next().await?;
+        let first = serde_json::from_slice::<Value>(&first).expect("a line of JSON");
         let connected = &first["connect"];
         if connected.is_null() {
-            assert!(first["push"]["disconnect"]["code"] == 3001, "{first}");
+            let goes_down = first["push"]["disconnect"]["code"] == 3001;
+            assert!(
+                goes_down || first["error"]["code"] == UNAVAILABLE,
+                "{first}"
+            );
             return Err(cut(first));
         }
         for channel in self.channels() {
@@ -38,30 +45,45 @@ impl Follower {
         }
         while !is_enough(&self.seen) {
             let line = lines.next().await?;
-            if line == json!({}) {
+            let Line { push } = serde_json::from_slice(&line).expect("a line of JSON");
+            let Some(push) = push else {
                 let pong = json!({ "session": connected["session"], "node": connected["node"], "data": "{}" });
                 let pong = Request::post(address, "/emulation", pong.to_string());
                 assert_eq!(pong.send().await?.status, 204);
                 continue;
+            };
+            if let Some(disconnect) = push.disconnect {
+                return Err(cut(disconnect));
             }
-            let push = &line["push"];
-            if push["disconnect"].is_object() {
-                return Err(cut(push));
-            }
-            let channel = push["channel"].as_str();
-            let channel = channel.unwrap_or_else(|| panic!("{line}"));
-            let offset = push["pub"]["offset"].as_u64();
-            let offset = offset.expect("a comment has one");
-            self.take_at(channel, offset, &push["pub"]["data"]);
+            let publication = push.publication.expect("nothing else is pushed");
+            let offset = publication.offset.expect("a comment has one");
+            self.take_at(&push.channel, offset, publication.data.get());
         }
         Ok(())
     }
 }
 
+/// A line behind the first; a ping has no push.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    push: Option<Push>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Push {
+    #[serde(default)]
+    channel: String,
+    #[serde(rename = "pub")]
+    publication: Option<Publication>,
+    disconnect: Option<Value>,
+}
+
 /// The lines of an answer.
 struct Lines {
     response: Response,
-    text: Vec<u8>,
+    text: BytesMut,
     /// How many bytes of `text` have no line's end. Missed events make a line of megabytes, which
     /// comes in thousands of pieces.
     searched: usize,
@@ -71,19 +93,18 @@ impl Lines {
     fn of(response: Response) -> Self {
         Self {
             response,
-            text: Vec::new(),
+            text: BytesMut::new(),
             searched: 0,
         }
     }
 
-    async fn next(&mut self) -> io::Result<Value> {
+    async fn next(&mut self) -> io::Result<BytesMut> {
         loop {
             let mut rest = self.text[self.searched..].iter();
             if let Some(end) = rest.position(|byte| *byte == b'\n') {
-                let line = self.text.drain(..=self.searched + end);
-                let line = line.collect::<Vec<_>>();
+                let line = self.text.split_to(self.searched + end + 1);
                 self.searched = 0;
-                return Ok(serde_json::from_slice(&line).expect("a line of JSON"));
+                return Ok(line);
             }
             self.searched = self.text.len();
             match self.response.piece().await? {

@@ -43,7 +43,9 @@ impl Follower {
             status => panic!("{status}: {text}"),
         }
         let polled = serde_json::from_str::<Polled>(&text).expect("the documented answer");
-        self.losses += u64::from(!polled.recovered);
+        if !polled.recovered {
+            self.miss();
+        }
         if let Some(before) = &self.place.positions
             && polled.recovered
             && !self.sparse
@@ -54,7 +56,7 @@ impl Follower {
         }
         for event in &polled.events {
             assert_eq!(event.channel, self.thread);
-            self.take(&event.json());
+            self.take(event.data.get());
         }
         self.place = Place {
             cursor: Some(polled.cursor),

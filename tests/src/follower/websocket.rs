@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use super::{Follower, SILENCE, cut};
+use super::{Follower, SILENCE, UNAVAILABLE, cut};
 use crate::client::{Client, Refused, Subscribed};
 
 impl Follower {
@@ -15,7 +15,8 @@ impl Follower {
         is_enough: impl Fn(&[u64]) -> bool,
     ) -> io::Result<()> {
         let positions = self.positions(address).await?;
-        let client = Client::to(address).try_open().await.map_err(cut)?;
+        let opening = Client::to(address).patience(SILENCE);
+        let client = opening.try_open().await.map_err(cut)?;
         let connect = json!({ "token": self.token.sign() });
         client.connect_with(connect).await.map_err(end)?;
         // Pushes of the first channel may come before the reply of the second.
@@ -37,7 +38,7 @@ impl Follower {
             taken += pushes.len();
             for push in &pushes {
                 let offset = push.offset().expect("a comment has one");
-                self.take_at(&push.channel, offset, &push.json());
+                self.take_at(&push.channel, offset, push.publication.data.get());
             }
         }
         Ok(())
@@ -52,14 +53,18 @@ impl Follower {
         }
         for publication in &subscribed.publications {
             let offset = publication.offset.expect("recovered events have offsets");
-            self.take_at(channel, offset, &publication.json());
+            self.take_at(channel, offset, publication.data.get());
         }
     }
 }
 
-/// Only an end after which a client may come back is no failure.
+/// Only after what ends for a while may a client come back.
 fn end(refused: Refused) -> io::Error {
-    let comes_back = matches!(refused.code, 0 | 3001..=3499);
-    assert!(refused.closed && comes_back, "{refused:?}");
+    let comes_back = match refused.code {
+        0 | 3001..=3499 => refused.closed,
+        UNAVAILABLE => !refused.closed,
+        _ => false,
+    };
+    assert!(comes_back, "{refused:?}");
     cut(refused.reason)
 }

@@ -6,7 +6,7 @@ mod reply;
 use std::sync::Arc;
 
 use fanfare::codec::{Messages, Notice, Reply, Request};
-use fanfare::{Channel, Codec, Disconnect, Error, ErrorKind, Member, Publication};
+use fanfare::{Channel, Codec, Cursor, Disconnect, Error, ErrorKind, Member, Publication};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::debug;
@@ -139,6 +139,12 @@ impl Codec for SocketIo {
 
     fn ping(&self, messages: &mut Messages<'_>) {
         EnginePacket::Ping("").encode_to(messages.current());
+        messages.end_message();
+    }
+
+    fn moved_on(&self, cursor: &Cursor, messages: &mut Messages<'_>) {
+        let packet = format!(r#"42["cursor","{cursor}"]"#);
+        messages.current().extend_from_slice(packet.as_bytes());
         messages.end_message();
     }
 

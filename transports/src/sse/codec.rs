@@ -131,6 +131,11 @@ impl Codec for Sse {
         messages.current().extend_from_slice(b":\n\n");
     }
 
+    fn moved_on(&self, cursor: &Cursor, messages: &mut Messages<'_>) {
+        // Without data it is no event, and still sets the id.
+        write(messages.current(), format_args!("id: {cursor}\n\n"));
+    }
+
     fn decode(&self, _message: &[u8]) -> Result<Vec<Request>, Disconnect> {
         Err(Disconnect::BAD_REQUEST)
     }

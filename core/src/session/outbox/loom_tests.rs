@@ -3,6 +3,7 @@
 
 #![cfg(loom)]
 
+use std::io::{self, IoSlice};
 use std::task::Wake;
 
 use bytes::Buf;

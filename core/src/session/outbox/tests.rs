@@ -1,8 +1,10 @@
 #![cfg(not(loom))]
 
 mod cursors;
+mod passing;
 mod reframing;
 
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 

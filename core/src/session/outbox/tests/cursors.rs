@@ -54,6 +54,12 @@ impl Codec for Numbered {
 
     fn ping(&self, _messages: &mut Messages<'_>) {}
 
+    fn moved_on(&self, cursor: &Cursor, messages: &mut Messages<'_>) {
+        let text = format!("at {cursor}");
+        messages.current().extend_from_slice(text.as_bytes());
+        messages.end_message();
+    }
+
     fn decode(&self, _message: &[u8]) -> Result<Vec<Request>, Disconnect> {
         Err(Disconnect::BAD_REQUEST)
     }
