@@ -225,7 +225,7 @@ async fn read_events(body: &mut Body, count: usize) -> String {
 async fn a_welcome_is_the_first_message_has_no_id_and_is_told_again() {
     let node = node().await;
     let service = Service::builder(node.clone())
-        .sse_welcome(|identity| format!("welcome, {}", identity.user))
+        .sse_welcome(|identity| format!("[{}]", identity.user))
         .build();
     let mut body = ask_of(service.clone(), "/sse?channel=a").await.into_body();
     let mut text = read_events(&mut body, 1).await;
@@ -234,7 +234,7 @@ async fn a_welcome_is_the_first_message_has_no_id_and_is_told_again() {
     }
     let blocks = text.split_terminator("\n\n").collect::<Vec<_>>();
     assert!(blocks[0].starts_with("retry: "), "{text}");
-    assert_eq!(blocks[1], "data: welcome, 1");
+    assert_eq!(blocks[1], "data: [1]");
     let cursor = blocks[2].strip_prefix("id: ").unwrap();
 
     publish(&node, "a", 1, Guarantee::AtLeastOnce).await;
@@ -242,7 +242,7 @@ async fn a_welcome_is_the_first_message_has_no_id_and_is_told_again() {
     let mut body = ask_of(service.clone(), &path).await.into_body();
     let text = read_events(&mut body, 2).await;
     let data = values(&text, "data: ").collect::<Vec<_>>();
-    assert_eq!(data[0], "welcome, 1");
+    assert_eq!(data[0], "[1]");
     let event = serde_json::from_str::<Value>(data[1]).unwrap();
     assert_eq!(event["number"], 1);
 
