@@ -7,6 +7,7 @@ pub mod mechamap;
 pub mod platform;
 pub mod replay;
 pub mod serve;
+pub mod sportscenter;
 pub mod tokens;
 
 /// The examples of the project's front page, compiled.
