@@ -23,6 +23,7 @@ pub mod mentor_session;
 pub mod message;
 pub mod metric;
 pub mod notification;
+mod protection;
 pub mod ratelimit;
 mod sample;
 pub mod session;
@@ -33,8 +34,9 @@ use std::time::Duration;
 use fanfare::auth::jwt::Jwt;
 use fanfare::catalog::Envelope;
 use fanfare::config::Rate;
-use fanfare::{Authenticator, Authorizer, Catalog, Channel, Config};
+use fanfare::{Authenticator, Authorizer, Catalog, Channel, Config, Node};
 use fanfare_transports::socket_io::Arguments;
+use metrics_exporter_prometheus::PrometheusHandle;
 use rand::rngs::StdRng;
 use serde_json::Value;
 
@@ -160,6 +162,10 @@ impl Platform for SportsCenter {
         Rules
     }
 
+    async fn beside(node: Node, metrics: PrometheusHandle) {
+        protection::run(node, move || published(&metrics.render())).await;
+    }
+
     fn sample(random: &mut StdRng) -> Value {
         sample::envelope(random)
     }
@@ -171,6 +177,18 @@ const fn envelope() -> Envelope {
     Envelope::new("event", "data")
         .takes_channel("channel")
         .takes_priority("priority")
+}
+
+/// The events that a node has published, from what it renders for Prometheus.
+fn published(metrics: &str) -> u64 {
+    let series = |line: &str| {
+        let value = line
+            .strip_prefix("fanfare_events_published_total{")?
+            .rsplit(' ')
+            .next()?;
+        value.parse::<f64>().ok()
+    };
+    metrics.lines().filter_map(series).sum::<f64>() as u64
 }
 
 const fn rate(events: u32, seconds: u64) -> Rate {
@@ -198,6 +216,16 @@ mod tests {
         assert_eq!(limits.events_per_session, Some(rate(10, 1)));
         assert_eq!(limits.events_per_node, Some(rate(1_000, 1)));
         assert_eq!(limits.events_per_channel, None);
+    }
+
+    #[test]
+    fn published_events_are_those_of_every_priority() {
+        let metrics = "# TYPE fanfare_events_published_total counter\n\
+            fanfare_events_published_total{priority=\"high\"} 7\n\
+            fanfare_events_published_total{priority=\"low\"} 5\n\
+            fanfare_events_dropped_total{reason=\"slow\"} 3\n";
+        assert_eq!(published(metrics), 12);
+        assert_eq!(published(""), 0);
     }
 
     #[test]
