@@ -1,5 +1,6 @@
 //! Example servers as child processes.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -27,11 +28,20 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 const END_WITHIN: Duration = Duration::from_secs(2);
 
 static MECHAMAP: LazyLock<PathBuf> = LazyLock::new(|| binary("mechamap"));
+/// Those of other platforms, by their names.
+static OTHERS: Mutex<BTreeMap<&'static str, PathBuf>> = Mutex::new(BTreeMap::new());
 
 /// The MechaMap server's executable, built if need be.
 #[must_use]
 pub fn mechamap_binary() -> &'static Path {
     &MECHAMAP
+}
+
+/// The executable of a platform's server, built if need be.
+fn platform_binary(platform: &'static str) -> PathBuf {
+    let mut others = OTHERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = others.entry(platform);
+    known.or_insert_with(|| binary(platform)).clone()
 }
 
 fn binary(name: &str) -> PathBuf {
@@ -69,7 +79,7 @@ fn binary(name: &str) -> PathBuf {
 /// A server that is about to be started.
 #[derive(Debug)]
 pub struct Launch {
-    binary: &'static Path,
+    binary: PathBuf,
     listen: Option<SocketAddr>,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
@@ -80,8 +90,17 @@ impl Launch {
     /// A MechaMap server on a free port, with the suites' secret and key.
     #[must_use]
     pub fn mechamap() -> Self {
-        Self::bare()
-            .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
+        Self::bare().for_the_suites()
+    }
+
+    /// A server of another platform, `sportscenter` for instance, as [`mechamap`](Self::mechamap) is.
+    #[must_use]
+    pub fn of(platform: &'static str) -> Self {
+        Self::with(platform_binary(platform)).for_the_suites()
+    }
+
+    fn for_the_suites(self) -> Self {
+        self.listen(SocketAddr::from(([127, 0, 0, 1], 0)))
             .argument("--jwt-secret")
             .argument(JWT_SECRET)
             .argument("--api-key")
@@ -91,8 +110,12 @@ impl Launch {
     /// A MechaMap server without any flag.
     #[must_use]
     pub fn bare() -> Self {
+        Self::with(mechamap_binary().to_owned())
+    }
+
+    fn with(binary: PathBuf) -> Self {
         Self {
-            binary: mechamap_binary(),
+            binary,
             listen: None,
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -161,7 +184,7 @@ impl Launch {
     }
 
     fn spawn(self) -> Server {
-        let mut command = Command::new(self.binary);
+        let mut command = Command::new(&self.binary);
         // What the caller's shell says about a server must not reach those of the tests.
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"FANFARE_") {
