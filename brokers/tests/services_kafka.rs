@@ -9,6 +9,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fanfare::Sink;
 use fanfare::broker::BrokerErrorKind;
 use fanfare_brokers::services::Engine;
 use fanfare_brokers::services::kafka::{Kafka, aiw3};

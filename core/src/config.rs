@@ -277,6 +277,9 @@ pub struct Buffers {
     /// Bytes of events that are kept on disk while the broker is away; default 256 MiB. A publisher
     /// that meets it is refused.
     pub spill: usize,
+    /// Bytes of records that are kept on disk while the server of the service topics is away; default
+    /// 256 MiB. A publisher that meets it is refused.
+    pub topics_spill: usize,
     /// Bytes of one message to a client; default 64 KiB. A larger flush becomes several messages in
     /// one write; a single larger event is a message of its own.
     pub message: usize,
@@ -289,6 +292,7 @@ impl Default for Buffers {
             flush: 256 << 10,
             pending: 1 << 20,
             spill: 256 << 20,
+            topics_spill: 256 << 20,
             message: 64 << 10,
         }
     }

@@ -1,9 +1,15 @@
 //! What a platform is made of.
 
 use std::future::{Future, ready};
+#[cfg(feature = "brokers")]
+use std::sync::Arc;
 
+#[cfg(feature = "brokers")]
+use fanfare::BrokerError;
 use fanfare::auth::jwt::Jwt;
 use fanfare::{Authenticator, Authorizer, Catalog, Config, Node};
+#[cfg(feature = "brokers")]
+use fanfare_brokers::services::{Engine, engine_from_url};
 use fanfare_transports::socket_io::Arguments;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rand::rngs::StdRng;
@@ -21,6 +27,9 @@ pub trait Platform: 'static {
     const DEMO_USER: &'static str = "1";
     /// That user's roles.
     const DEMO_ROLES: &'static [&'static str] = &[];
+    /// The scheme of the server that its documents have for service topics, if they have any. Where
+    /// `--broker` names such a server, it is used for both.
+    const TOPICS: Option<&'static str> = None;
 
     /// Its numbers, where no file says otherwise.
     fn config() -> Config;
@@ -41,6 +50,15 @@ pub trait Platform: 'static {
     fn beside(node: Node, metrics: PrometheusHandle) -> impl Future<Output = ()> + Send {
         drop((node, metrics));
         ready(())
+    }
+
+    /// Connects to the server of its service topics.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, or that the server is away.
+    #[cfg(feature = "brokers")]
+    fn engine(url: &str) -> impl Future<Output = Result<Arc<dyn Engine>, BrokerError>> + Send {
+        engine_from_url(url)
     }
 
     /// One envelope as its backend might publish it.

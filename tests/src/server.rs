@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,24 +27,25 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 /// How long a server that a test is done with may take to end by itself.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
-static MECHAMAP: LazyLock<PathBuf> = LazyLock::new(|| binary("mechamap"));
-/// Those of other platforms, by their names.
-static OTHERS: Mutex<BTreeMap<&'static str, PathBuf>> = Mutex::new(BTreeMap::new());
-
 /// The MechaMap server's executable, built if need be.
 #[must_use]
-pub fn mechamap_binary() -> &'static Path {
-    &MECHAMAP
+pub fn mechamap_binary() -> PathBuf {
+    binary("mechamap")
 }
 
-/// The executable of a platform's server, built if need be.
-fn platform_binary(platform: &'static str) -> PathBuf {
-    let mut others = OTHERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = others.entry(platform);
-    known.or_insert_with(|| binary(platform)).clone()
+/// The executable of an example, built if need be.
+///
+/// # Panics
+/// Where it cannot be built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    static BINARIES: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut binaries = BINARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let built = binaries.entry(name.to_owned());
+    built.or_insert_with(|| build(name)).clone()
 }
 
-fn binary(name: &str) -> PathBuf {
+fn build(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os("FANFARE_TEST_BINARIES") {
         return Path::new(&folder).join(name);
     }
@@ -90,17 +91,14 @@ impl Launch {
     /// A MechaMap server on a free port, with the suites' secret and key.
     #[must_use]
     pub fn mechamap() -> Self {
-        Self::bare().for_the_suites()
+        Self::of("mechamap")
     }
 
-    /// A server of another platform, `sportscenter` for instance, as [`mechamap`](Self::mechamap) is.
+    /// A platform's server on a free port, with the suites' secret and key.
     #[must_use]
-    pub fn of(platform: &'static str) -> Self {
-        Self::with(platform_binary(platform)).for_the_suites()
-    }
-
-    fn for_the_suites(self) -> Self {
-        self.listen(SocketAddr::from(([127, 0, 0, 1], 0)))
+    pub fn of(platform: &str) -> Self {
+        Self::program(platform)
+            .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
             .argument("--jwt-secret")
             .argument(JWT_SECRET)
             .argument("--api-key")
@@ -110,12 +108,14 @@ impl Launch {
     /// A MechaMap server without any flag.
     #[must_use]
     pub fn bare() -> Self {
-        Self::with(mechamap_binary().to_owned())
+        Self::program("mechamap")
     }
 
-    fn with(binary: PathBuf) -> Self {
+    /// A program of the examples without any flag.
+    #[must_use]
+    pub fn program(name: &str) -> Self {
         Self {
-            binary,
+            binary: binary(name),
             listen: None,
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -157,23 +157,34 @@ impl Launch {
 
     /// Starts it and waits until it accepts connections.
     pub async fn start(self) -> Server {
+        let (mut server, url) = self.begin("listening on ").await;
+        let address = url.split_once("://").expect("a URL").1;
+        server.address = address.parse().expect("an address and a port");
+        server.http = Http::new(server.address);
+        server
+    }
+
+    /// Starts a program that is no server, and waits until it has written a line that begins so.
+    pub async fn start_until(self, line: &str) -> Server {
+        self.begin(line).await.0
+    }
+
+    /// Starts it and gives the rest of the line that begins so.
+    async fn begin(self, begin: &str) -> (Server, String) {
         let mut server = self.spawn();
-        server.address = until("the line `listening on`", START_WITHIN, async || {
+        let what = format!("the line {begin:?}");
+        let rest = until(&what, START_WITHIN, async || {
             assert!(
                 server.has_ended().is_none(),
                 "the server ended at once: {}",
                 server.stderr()
             );
             let stdout = server.stdout();
-            let url = stdout
-                .lines()
-                .find_map(|line| line.strip_prefix("listening on "));
-            let address = url.and_then(|url| Some(url.split_once("://")?.1));
-            address.map(|address| address.parse().expect("an address and a port"))
+            let rest = stdout.lines().find_map(|line| line.strip_prefix(begin));
+            rest.map(str::to_owned)
         })
         .await;
-        server.http = Http::new(server.address);
-        server
+        (server, rest)
     }
 
     /// Starts it and waits until it has ended by itself, as one that refuses to start does.
@@ -184,7 +195,7 @@ impl Launch {
     }
 
     fn spawn(self) -> Server {
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(self.binary);
         // What the caller's shell says about a server must not reach those of the tests.
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"FANFARE_") {

@@ -31,8 +31,8 @@ mod writer;
 
 use std::sync::Arc;
 
-use fanfare::BoxFuture;
 use fanfare::broker::BrokerError;
+use fanfare::{BoxFuture, Sink};
 
 use self::client::Client;
 use self::dead_letters::KafkaDeadLetters;
@@ -72,7 +72,7 @@ impl Kafka {
     }
 }
 
-impl Engine for Kafka {
+impl Sink for Kafka {
     fn name(&self) -> &'static str {
         "kafka"
     }
@@ -81,6 +81,16 @@ impl Engine for Kafka {
         self.writer.publish(&record)
     }
 
+    fn is_up(&self) -> bool {
+        self.client.is_up()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.writer.finish())
+    }
+}
+
+impl Engine for Kafka {
     fn open<'a>(
         &'a self,
         subscription: &'a Subscription,
@@ -103,13 +113,5 @@ impl Engine for Kafka {
             let letters = KafkaDeadLetters::new(Arc::clone(&self.client), names);
             Ok(Box::new(letters) as Box<dyn DeadLetters>)
         })
-    }
-
-    fn is_up(&self) -> bool {
-        self.client.is_up()
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.writer.finish())
     }
 }
