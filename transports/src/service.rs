@@ -11,6 +11,7 @@ use fanfare::codec::centrifuge::Centrifuge;
 use fanfare::{Action, Error, ErrorKind, Identity, Node, Opening, metrics};
 use http::{HeaderValue, Method, Request, Response, header};
 
+use crate::compression::{Codings, compress};
 use crate::cors::{Cors, connects};
 use crate::emulation::{Emulation, Stream};
 use crate::health::Health;
@@ -20,7 +21,7 @@ use crate::refusal::{not_opened, refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
 use crate::server_api::Endpoint;
 use crate::socket_io::{Arguments, SocketIoService};
-use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
+use crate::websocket::{Framings, is_upgrade, upgrade};
 use crate::{Body, long_poll, sse};
 
 /// Serves a node over HTTP/1.1 and HTTP/2. Cloning costs a reference count.
@@ -63,7 +64,7 @@ struct Inner {
     health: Arc<Health>,
     socket_io: SocketIoService,
     codec: Arc<Centrifuge>,
-    framing: Arc<WebSocketFraming>,
+    framings: Framings,
     emulation: Emulation,
 }
 
@@ -136,6 +137,7 @@ impl Service {
     /// A service for a node, with probes and the WebSocket.
     pub fn builder(node: Node) -> ServiceBuilder {
         let health = Arc::<Health>::default();
+        let framings = Framings::new(&node.config().compression);
         let socket_io = SocketIoService::new(node.clone(), health.clone(), Arguments::default());
         ServiceBuilder(Inner {
             node,
@@ -149,7 +151,7 @@ impl Service {
             health,
             socket_io,
             codec: Arc::new(Centrifuge),
-            framing: Arc::new(WebSocketFraming),
+            framings,
             emulation: Emulation::default(),
         })
     }
@@ -178,6 +180,8 @@ where
         let inner = self.0.clone();
         Box::pin(async move {
             let cors = Cors::of(&request, &inner.origins);
+            let compression = &inner.node.config().compression;
+            let codings = Codings::of(request.headers(), compression);
             let mut response = match cors.as_ref().and_then(Cors::preflight) {
                 Some(preflight) => preflight,
                 None => inner
@@ -188,7 +192,7 @@ where
             if let Some(cors) = cors {
                 cors.mark(response.headers_mut());
             }
-            Ok(response)
+            Ok(compress(response, codings, compression))
         })
     }
 }
@@ -333,12 +337,12 @@ impl Inner {
             }
         }
         let mut request = Request::from_parts(parts, body);
-        let open = || {
+        let open = |framing| {
             self.node
                 .open(Opening {
                     transport: "websocket",
                     codec: self.codec.clone(),
-                    framing: self.framing.clone(),
+                    framing,
                     handshake,
                     identity,
                     channels,
@@ -347,7 +351,8 @@ impl Inner {
                 })
                 .map_err(|disconnect| not_opened(&disconnect))
         };
-        upgrade(&mut request, self.node.config().limits.message, open)
+        let max_message = self.node.config().limits.message;
+        upgrade(&mut request, &self.framings, max_message, open)
             .unwrap_or_else(|| Err(no_handshake()))
     }
 
