@@ -11,6 +11,7 @@ pub mod mechamap;
 pub mod platform;
 pub mod replay;
 pub mod serve;
+pub mod sportscenter;
 pub mod tokens;
 mod topics;
 

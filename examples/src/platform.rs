@@ -1,13 +1,17 @@
 //! What a platform is made of.
 
+use std::future::{Future, ready};
 #[cfg(feature = "brokers")]
 use std::sync::Arc;
 
 #[cfg(feature = "brokers")]
 use fanfare::BrokerError;
-use fanfare::{Authorizer, Catalog, Config, Identity};
+use fanfare::auth::jwt::Jwt;
+use fanfare::{Authenticator, Authorizer, Catalog, Config, Identity, Node};
 #[cfg(feature = "brokers")]
 use fanfare_brokers::services::{Engine, engine_from_url};
+use fanfare_transports::socket_io::Arguments;
+use metrics_exporter_prometheus::PrometheusHandle;
 use rand::rngs::StdRng;
 use serde_json::Value;
 
@@ -17,6 +21,12 @@ pub trait Platform: 'static {
     const NAME: &'static str;
     /// Its live page.
     const PAGE: &'static str;
+    /// What its events bring to Socket.IO clients.
+    const SOCKET_IO: Arguments = Arguments::Envelope;
+    /// The user of the token that is printed where no secret was given.
+    const DEMO_USER: &'static str = "1";
+    /// That user's roles.
+    const DEMO_ROLES: &'static [&'static str] = &[];
     /// The scheme of the server that its documents have for service topics, if they have any. Where
     /// `--broker` names such a server, it is used for both.
     const TOPICS: Option<&'static str> = None;
@@ -27,8 +37,20 @@ pub trait Platform: 'static {
     /// Its events.
     fn catalog() -> Catalog;
 
+    /// Recognizes clients, by `jwt` and what else the platform goes by.
+    fn authenticator(jwt: Jwt) -> impl Authenticator {
+        jwt
+    }
+
     /// Who may do what.
     fn authorizer() -> impl Authorizer;
+
+    /// What it does beside serving clients, until the node goes down. `metrics` renders what the node
+    /// counts.
+    fn beside(node: Node, metrics: PrometheusHandle) -> impl Future<Output = ()> + Send {
+        drop((node, metrics));
+        ready(())
+    }
 
     /// Connects to the server of its service topics.
     ///

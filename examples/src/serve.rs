@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use fanfare::auth::jwt::JwtKey;
+use fanfare::auth::jwt::{Jwt, JwtKey};
 use fanfare::history::disk::Disk;
 use fanfare::{Config, Node};
 use fanfare_transports::{Server, Service, Tls, TlsErrorKind};
@@ -19,7 +19,7 @@ use crate::demo;
 #[cfg(feature = "brokers")]
 use crate::ingest;
 use crate::platform::Platform;
-use crate::tokens::{demo_token, random_secret};
+use crate::tokens::{random_secret, token};
 use crate::topics;
 
 /// Seconds; from a socket that is written at once to one that waited for a low-priority flush.
@@ -166,6 +166,7 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let tls = tls(flags.tls_cert.as_deref(), flags.tls_key.as_deref())?;
     let secret = flags.jwt_secret.clone().unwrap_or_else(random_secret);
     let api_key = flags.api_key.clone().unwrap_or_else(random_secret);
+    let jwt = Jwt::new(JwtKey::Hs256(secret.as_bytes())).map_err(|error| causes(&error))?;
     let mut node = Node::builder();
     if let History::Folder(folder) = &flags.history {
         node = node.history(Disk::open(folder).map_err(|error| causes(&error))?);
@@ -174,8 +175,7 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let node = topics::attach::<P>(node, flags.topics.as_deref(), &flags.broker)
         .await?
         .config(config)
-        .jwt(JwtKey::Hs256(secret.as_bytes()))
-        .map_err(|error| causes(&error))?
+        .authenticator(P::authenticator(jwt))
         .authorizer(P::authorizer())
         .catalog(P::catalog())
         .start()
@@ -185,6 +185,7 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let mut service = Service::builder(node.clone())
         .api_key(&*api_key)
         .page(P::PAGE)
+        .socket_io(P::SOCKET_IO)
         .about(P::NAME, env!("CARGO_PKG_VERSION"))
         .metrics(move || rendering.render());
     if let Some(welcome) = P::sse_welcome() {
@@ -209,6 +210,7 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
         ingest::start::<P>(&node, flags.topics.as_deref(), &flags.broker, &flags.ingest).await?;
     print_credentials::<P>(&flags, &url, &secret, &api_key)?;
     println!("listening on {url}");
+    tokio::spawn(P::beside(node.clone(), metrics.clone()));
     if let Some(rate) = flags.demo {
         tokio::spawn(demo::run::<P>(node, rate));
     }
@@ -348,8 +350,8 @@ fn print_credentials<P: Platform>(
 ) -> Result<(), String> {
     if flags.jwt_secret.is_none() {
         println!("jwt secret: {secret}");
-        let token = demo_token(secret).map_err(|error| causes(&error))?;
-        println!("demo token (user 1, a day): {token}");
+        let token = token(secret, P::DEMO_USER, P::DEMO_ROLES).map_err(|error| causes(&error))?;
+        println!("demo token (user {}, a day): {token}", P::DEMO_USER);
         println!(
             "live page of {}: {url}/#token={token}&key={api_key}",
             P::NAME
