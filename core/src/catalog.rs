@@ -28,7 +28,7 @@ use uuid::Uuid;
 pub use self::channels::ChannelPattern;
 use self::envelope::{Completed, Draft};
 pub use self::envelope::{Envelope, Fill};
-pub use self::fields::{Date, Nullable, Timestamp, nullable};
+pub use self::fields::{Date, Nullable, Timestamp, nullable, present};
 use self::schema::Control;
 pub use self::schema::ControlMessage;
 pub use self::sent::EnvelopeFields;

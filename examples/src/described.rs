@@ -2,6 +2,8 @@
 
 use fanfare::Catalog;
 
+use crate::aiw3::Aiw3;
+use crate::gamification::Gamification;
 use crate::mechamap::MechaMap;
 use crate::platform::Platform;
 use crate::sportscenter::SportsCenter;
@@ -21,6 +23,8 @@ pub fn documents() -> Vec<Document> {
     let mut documents = Vec::new();
     add::<MechaMap>(&mut documents);
     add::<SportsCenter>(&mut documents);
+    add::<Gamification>(&mut documents);
+    add::<Aiw3>(&mut documents);
     documents
 }
 

@@ -18,7 +18,7 @@ mod sample;
 use std::future::ready;
 use std::time::Duration;
 
-use fanfare::catalog::Envelope;
+use fanfare::catalog::{Envelope, present};
 use fanfare::{
     Action, Authorizer, Backoff, BoxFuture, Catalog, Channel, Config, Error, ErrorKind, Identity,
     Retry,
@@ -26,7 +26,7 @@ use fanfare::{
 use jiff::Timestamp as Now;
 use rand::rngs::StdRng;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::platform::Platform;
@@ -155,13 +155,6 @@ struct Metadata {
     #[serde(default, rename = "version", deserialize_with = "present")]
     #[schemars(with = "String")]
     _version: Option<String>,
-}
-
-/// For a field that may be left out but not be null, as TypeScript's `?` has it.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Checks an id that stands in the name of a user's channel.

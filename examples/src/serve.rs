@@ -19,6 +19,7 @@ use crate::demo;
 #[cfg(feature = "brokers")]
 use crate::ingest;
 use crate::platform::Platform;
+use crate::replay::{Replay, Replayed};
 use crate::tokens::{random_secret, token};
 use crate::topics;
 
@@ -93,6 +94,12 @@ struct Flags {
     /// Publish a lifelike stream of the platform's events, this many a second
     #[arg(long, value_name = "RATE", value_parser = demo_rate, allow_negative_numbers = true)]
     demo: Option<f64>,
+    /// Publish recorded events at their pace: a file with an envelope a line, or `{"at": TIME, "envelope": …}`
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// How many times faster than they were recorded
+    #[arg(long, value_name = "X", value_parser = speed, default_value_t = 1.0, requires = "replay", allow_negative_numbers = true)]
+    speed: f64,
     /// TOML file with the server's numbers and channel policies
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -126,6 +133,13 @@ fn demo_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
         _ => Err("a rate is a number of events a second, above 0 and up to 100000".to_owned()),
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed > 0.0 && speed <= 1e6 => Ok(speed),
+        _ => Err("a speed is a factor, above 0 and up to 1000000".to_owned()),
     }
 }
 
@@ -167,6 +181,10 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let secret = flags.jwt_secret.clone().unwrap_or_else(random_secret);
     let api_key = flags.api_key.clone().unwrap_or_else(random_secret);
     let jwt = Jwt::new(JwtKey::Hs256(secret.as_bytes())).map_err(|error| causes(&error))?;
+    let replay = match &flags.replay {
+        Some(file) => Some(Replay::open(file, flags.speed).await?),
+        None => None,
+    };
     let mut node = Node::builder();
     if let History::Folder(folder) = &flags.history {
         node = node.history(Disk::open(folder).map_err(|error| causes(&error))?);
@@ -211,6 +229,13 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     print_credentials::<P>(&flags, &url, &secret, &api_key)?;
     println!("listening on {url}");
     tokio::spawn(P::beside(node.clone(), metrics.clone()));
+    if let Some(replay) = replay {
+        let node = node.clone();
+        tokio::spawn(async move {
+            let Replayed { published, refused } = replay.run(&node).await;
+            println!("replayed {published} events, {refused} refused");
+        });
+    }
     if let Some(rate) = flags.demo {
         tokio::spawn(demo::run::<P>(node, rate));
     }

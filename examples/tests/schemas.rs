@@ -16,9 +16,11 @@ use std::path::Path;
 
 use fanfare::config::Limits;
 use fanfare::{Catalog, ErrorKind};
+use fanfare_examples::aiw3::Aiw3;
 use fanfare_examples::gamification::Gamification;
 use fanfare_examples::mechamap::MechaMap;
 use fanfare_examples::platform::Platform;
+use fanfare_examples::sportscenter::SportsCenter;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
@@ -73,6 +75,10 @@ fn kinds(document: &Value, samples: &[Value]) -> Vec<Kind> {
 /// Puts a sample's channel into an envelope, where the data does not say which is meant.
 fn on_a_channel(catalog: &Catalog, mut envelope: Value, sample: &Value) -> Value {
     envelope.as_object_mut().unwrap().remove("channel");
+    // Without what tells AIW3's envelopes apart, this may be taken for the other.
+    if let (Some(id), None) = (sample.get("eventId"), envelope.get("eventId")) {
+        envelope["eventId"] = id.clone();
+    }
     let needs_one = match read(catalog, &envelope) {
         Ok(()) => false,
         Err(paths) => paths == ["channel"],
@@ -121,6 +127,13 @@ fn every_event_by_its_schema<P: Platform>() {
     let catalog = P::catalog();
     let document = serde_json::from_str::<Value>(&catalog.json_schema(P::NAME)).unwrap();
     let samples = samples(&P::NAME.to_lowercase());
+    let mut names = document["oneOf"].as_array().unwrap().clone();
+    names.retain(|name| {
+        name["$ref"]
+            .as_str()
+            .is_some_and(|name| name.contains("%23"))
+    });
+    let kinds_of_envelopes = 1 + usize::from(!names.is_empty());
     for Kind { schema, sample } in kinds(&document, &samples) {
         read(&catalog, &sample).unwrap_or_else(|paths| panic!("{paths:?} of {sample}"));
         let mut runner = TestRunner::new(Config {
@@ -141,6 +154,8 @@ fn every_event_by_its_schema<P: Platform>() {
                     wrong.path,
                     wrong.value
                 ),
+                // Of two envelopes, the fields beside data say which is meant.
+                Err(_) if kinds_of_envelopes > 1 && !wrong.path.starts_with("data") => {}
                 Err(paths) => prop_assert!(
                     paths.contains(&wrong.path),
                     "{paths:?} for {}: {}",
@@ -164,4 +179,14 @@ fn mechamap() {
 #[test]
 fn gamification() {
     every_event_by_its_schema::<Gamification>();
+}
+
+#[test]
+fn sportscenter() {
+    every_event_by_its_schema::<SportsCenter>();
+}
+
+#[test]
+fn aiw3() {
+    every_event_by_its_schema::<Aiw3>();
 }

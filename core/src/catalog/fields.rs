@@ -138,6 +138,17 @@ pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(deserializer)
 }
 
+/// For `#[serde(default, deserialize_with = "present")]` on an `Option`: the field may be left out but not
+/// null, as TypeScript's `?` has it. `#[schemars(with = "T")]` says the same in schemas.
+///
+/// # Errors
+/// Those of `T`.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// In schemas, a `T` or null that may not be left out; see [`nullable`].
 #[derive(Clone, Copy, Debug)]
 pub struct Nullable<T>(PhantomData<T>);

@@ -441,7 +441,7 @@ export type GoalChange = "achieved" | "progress";
 export interface GoalUpdated {
   athleteId: string;
   goalId: string;
-  progress?: number | null;
+  progress?: number;
   timestamp: string;
   type: GoalChange;
 }
@@ -656,7 +656,7 @@ export interface NotificationAction {
 
 /** The platform has something to say: to everyone, or to the user whose channel the publisher names. */
 export interface NotificationNew {
-  action?: NotificationAction | null;
+  action?: NotificationAction;
   id: string;
   message: string;
   timestamp: string;
@@ -858,7 +858,7 @@ export interface SessionFeedbackGiven {
 export interface SessionMetadata {
   athleteId: string;
   coachId: string;
-  location?: string | null;
+  location?: string;
 }
 
 export interface SessionMetrics {
@@ -1036,8 +1036,8 @@ export interface VersionVectorUpdate {
 }
 
 export interface Video {
-  analysis?: Analysis | null;
-  progress?: number | null;
+  analysis?: Analysis;
+  progress?: number;
   status: VideoStatus;
   videoId: string;
 }

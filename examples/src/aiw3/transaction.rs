@@ -3,8 +3,9 @@
 use fanfare::Priority;
 use fanfare::catalog::{EnvelopeFields, Timestamp, TypedEvent};
 use garde::Validate;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::TO_USER;
 use super::fields::user_id;
@@ -22,6 +23,14 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    const ALL: [Self; 5] = [
+        Self::InsufficientSolBalance,
+        Self::NetworkCongestion,
+        Self::InvalidWalletAddress,
+        Self::NftRequirementsNotMet,
+        Self::DuplicateTransaction,
+    ];
+
     /// Whether another try may go through.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
@@ -36,7 +45,7 @@ impl ErrorCode {
 
 /// A user's transaction failed.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
-#[schemars(rename = "TransactionFailed")]
+#[schemars(rename = "TransactionFailed", transform = agreement)]
 #[serde(rename_all = "camelCase")]
 #[garde(allow_unvalidated)]
 pub struct Failed {
@@ -83,10 +92,24 @@ fn agrees_with(code: ErrorCode) -> impl FnOnce(&bool, &()) -> garde::Result {
     }
 }
 
+/// The same in the schema.
+fn agreement(schema: &mut Schema) {
+    let either = [true, false].map(|retryable| {
+        let codes = ErrorCode::ALL.into_iter();
+        let codes = codes.filter(|code| code.is_retryable() == retryable);
+        json!({
+            "type": "object",
+            "properties": {
+                "errorCode": { "enum": codes.collect::<Vec<_>>() },
+                "retryable": { "const": retryable },
+            },
+        })
+    });
+    schema.insert("oneOf".to_owned(), json!(either));
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -1,13 +1,13 @@
 //! Achievements.
 
-use fanfare::catalog::{EnvelopeFields, TypedEvent};
+use fanfare::catalog::{EnvelopeFields, TypedEvent, present};
 use fanfare::{Priority, Retry};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{event, fits_channel, present};
+use super::{event, fits_channel};
 
 /// An achievement, and where a user stands with it if one is named.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]

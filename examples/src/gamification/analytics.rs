@@ -1,13 +1,13 @@
 //! What services count. No client gets it.
 
-use fanfare::catalog::{EnvelopeFields, TypedEvent};
+use fanfare::catalog::{EnvelopeFields, TypedEvent, present};
 use fanfare::{Priority, Retry};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{fits_channel, present};
+use super::fits_channel;
 
 /// A user did something that is counted.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]

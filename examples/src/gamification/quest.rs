@@ -1,13 +1,13 @@
 //! Quests.
 
-use fanfare::catalog::{EnvelopeFields, TypedEvent};
+use fanfare::catalog::{EnvelopeFields, TypedEvent, present};
 use fanfare::{Priority, Retry};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{event, fits_channel, present};
+use super::{event, fits_channel};
 
 /// A quest, and where a user stands with it if one is named.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
@@ -64,7 +64,7 @@ event! {
 }
 
 event! {
-    /// A user has come to the end of a quest. [`Rewards`](super::rewards::Rewards) follow.
+    /// A user has come to the end of a quest. Its reward follows.
     Completed(Quest), "quest.completed", High
 }
 

@@ -1,13 +1,13 @@
 //! Rewards.
 
-use fanfare::catalog::{EnvelopeFields, TypedEvent};
+use fanfare::catalog::{EnvelopeFields, TypedEvent, present};
 use fanfare::{Priority, Retry};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{event, fits_channel, present};
+use super::{event, fits_channel};
 
 /// What a user gets.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]

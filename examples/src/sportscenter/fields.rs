@@ -160,17 +160,6 @@ impl JsonSchema for ClockTime {
     }
 }
 
-/// For `#[serde(default, deserialize_with)]` on an `Option`: the field may be left out but not null,
-/// as TypeScript's `field?` has it.
-///
-/// # Errors
-/// Those of `T`.
-pub(super) fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,10 @@
 //! What athletes aim at.
 
 use fanfare::Priority;
-use fanfare::catalog::TypedEvent;
+use fanfare::catalog::{TypedEvent, present};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::fields::not_null;
 
 /// An athlete comes closer to a goal, or reaches it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
@@ -20,9 +18,10 @@ pub struct Updated {
     pub r#type: GoalChange,
     #[serde(
         default,
-        deserialize_with = "not_null",
+        deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "f64")]
     pub progress: Option<f64>,
 }
 

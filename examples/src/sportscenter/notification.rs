@@ -1,13 +1,11 @@
 //! Notifications.
 
 use fanfare::Priority;
-use fanfare::catalog::TypedEvent;
+use fanfare::catalog::{TypedEvent, present};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use super::fields::not_null;
 
 /// The platform has something to say: to everyone, or to the user whose channel the publisher names.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
@@ -21,9 +19,10 @@ pub struct New {
     pub message: String,
     #[serde(
         default,
-        deserialize_with = "not_null",
+        deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "NotificationAction")]
     pub action: Option<NotificationAction>,
 }
 

@@ -1,12 +1,10 @@
 //! Training sessions.
 
 use fanfare::Priority;
-use fanfare::catalog::TypedEvent;
+use fanfare::catalog::{TypedEvent, present};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::fields::not_null;
 
 /// A session begins, ends or rests.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
@@ -37,9 +35,10 @@ pub struct SessionMetadata {
     pub athlete_id: String,
     #[serde(
         default,
-        deserialize_with = "not_null",
+        deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "String")]
     pub location: Option<String>,
 }
 

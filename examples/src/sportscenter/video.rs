@@ -1,12 +1,10 @@
 //! Videos and what is seen in them.
 
 use fanfare::Priority;
-use fanfare::catalog::TypedEvent;
+use fanfare::catalog::{TypedEvent, present};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::fields::not_null;
 
 /// A video is on its way through the platform.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
@@ -30,15 +28,17 @@ pub struct Video {
     pub status: VideoStatus,
     #[serde(
         default,
-        deserialize_with = "not_null",
+        deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "f64")]
     pub progress: Option<f64>,
     #[serde(
         default,
-        deserialize_with = "not_null",
+        deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "Analysis")]
     pub analysis: Option<Analysis>,
 }
 

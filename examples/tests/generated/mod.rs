@@ -165,7 +165,7 @@ fn object(schema: &Value, document: &Value) -> BoxedStrategy<Value> {
     let properties = schema.get("properties").and_then(Value::as_object);
     let members = properties.unwrap_or(&none).iter().map(|(name, property)| {
         let value = valid(property, document);
-        let value = match is_required(name) {
+        let value = match is_required(name) || required.is_none() {
             true => value.prop_map(Some).boxed(),
             false => prop::option::of(value).boxed(),
         };
