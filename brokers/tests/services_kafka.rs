@@ -9,9 +9,10 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fanfare::Sink;
 use fanfare::broker::BrokerErrorKind;
 use fanfare_brokers::services::Engine;
-use fanfare_brokers::services::kafka::{Kafka, aiw3};
+use fanfare_brokers::services::kafka::Kafka;
 use fanfare_brokers::services::testing::{Plan, Power, check_all, check_crash, check_foreign};
 use fanfare_test_servers::Kafka as Server;
 use rdkafka::ClientConfig;
@@ -97,21 +98,18 @@ async fn more_wait_than_are_held() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_topics_of_aiw3() {
+async fn topics_are_created_with_the_partitions_that_were_asked_for() {
+    const TOPICS: [(&str, u16); 2] = [("kafka.five", 5), ("kafka.two", 2)];
     let url = Server::shared().await.url();
-    let engine = Kafka::connect_with(&url, aiw3::topics()).await.unwrap();
-    let of_event = aiw3::topics_of("nft_unlocked");
-    assert_eq!(of_event, ["user-nft-events-topic", "nft-analytics-topic"]);
-    assert_eq!(aiw3::topics_of("anything"), ["nft-operations-topic"]);
-    rules::one_id_in_two_topics(&engine, [of_event[0], of_event[1]]).await;
-    for (topic, _) in aiw3::TOPICS {
-        engine.publish(record(topic, "u", "nft_2")).await.unwrap();
-    }
+    let engine = Kafka::connect_with(&url, TOPICS.into_iter().collect())
+        .await
+        .unwrap();
+    rules::one_id_in_two_topics(&engine, TOPICS.map(|(topic, _)| topic)).await;
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers(&url));
     let consumer: BaseConsumer = config.create().unwrap();
     tokio::task::block_in_place(|| {
-        for (topic, partitions) in aiw3::TOPICS {
+        for (topic, partitions) in TOPICS {
             let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10));
             let found = metadata.unwrap().topics()[0].partitions().len();
             assert_eq!(found, usize::from(partitions), "{topic}");

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
+use fanfare::Sink;
 use fanfare::broker::BrokerErrorKind;
 use fanfare_brokers::services::Engine;
 use fanfare_brokers::services::nats::{Config, Nats};

@@ -14,7 +14,7 @@ use crate::ingress::Ingress;
 
 pub use self::frame::FrameError;
 pub use self::required::Required;
-pub use self::spill::{Spill, SpillError};
+pub use self::spill::{Spill, SpillError, SpillPart};
 
 /// Carries events between nodes. One per node, one call per publish.
 ///

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use crate::BoxFuture;
 use crate::auth::jwt::{Jwt, JwtKey, JwtKeyError};
 use crate::auth::{AuthError, Authenticator, Authorizer, Handshake, Identity, OwnUserChannels};
-use crate::broker::{self, Broker, BrokerError};
+use crate::broker::{self, Broker, BrokerError, SpillPart};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::history::{self, HistoryStore};
 use crate::node::Node;
+use crate::sink::Sink;
 use crate::visibility::{RolesError, Visibility};
 
 /// Chooses the parts of a [`Node`]. Everything has a default that needs nothing else installed; only
@@ -21,6 +22,7 @@ pub struct NodeBuilder {
     pub(crate) config: Config,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) store: Arc<dyn HistoryStore>,
+    pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) catalog: Option<Arc<Catalog>>,
@@ -32,6 +34,7 @@ impl Default for NodeBuilder {
             config: Config::default(),
             broker: Arc::new(broker::memory::Memory::default()),
             store: Arc::new(history::memory::Memory::default()),
+            sink: None,
             authenticator: Arc::new(Nobody),
             authorizer: Arc::new(OwnUserChannels),
             catalog: None,
@@ -55,6 +58,13 @@ impl NodeBuilder {
     /// Keeps history; in memory by default.
     pub fn history(mut self, store: impl HistoryStore) -> Self {
         self.store = Arc::new(store);
+        self
+    }
+
+    /// Takes the records of events that are also [for services](crate::ForServices). Without one,
+    /// what they name is left out.
+    pub fn sink(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.sink = Some(sink);
         self
     }
 
@@ -98,12 +108,13 @@ impl NodeBuilder {
         self.config.check().map_err(StartError::Config)?;
         let visibility = Visibility::new(self.catalog.iter().flat_map(|catalog| catalog.roles()))
             .map_err(StartError::Roles)?;
-        let has_spill = self.store.spill(self.config.buffers.spill as u64).is_some();
+        let bytes = self.config.buffers.spill as u64;
+        let has_spill = self.store.spill(SpillPart::Broker, bytes).is_some();
         let required = self.config.broker;
         required
             .check(&self.broker.guarantees(), self.broker.is_local(), has_spill)
             .map_err(StartError::Config)?;
-        Node::start(self, visibility)
+        Box::pin(Node::start(self, visibility))
             .await
             .map_err(StartError::Broker)
     }

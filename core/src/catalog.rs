@@ -14,6 +14,7 @@ mod envelope;
 mod fields;
 mod schema;
 mod sent;
+mod strict;
 mod typed;
 mod typescript;
 

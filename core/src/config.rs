@@ -1,10 +1,13 @@
 //! Every number of a node, with its unit, default and cost.
 
+mod compression;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::compression::Compression;
 pub use crate::broker::Required;
 use crate::history::Retention;
 pub use crate::presence::PresencePolicy;
@@ -29,6 +32,8 @@ pub struct Config {
     pub heartbeat: Heartbeat,
     /// How connections are closed when the node goes down.
     pub drain: Drain,
+    /// What is compressed for clients that take it so.
+    pub compression: Compression,
     /// What the broker must promise for the node to start.
     pub broker: Required,
     /// How much of a channel is kept where no policy of `channels` says otherwise.
@@ -109,6 +114,10 @@ impl Config {
                 "limits.handshake must be at least 1 s",
             ),
             (self.drain.batch > 0, "drain.batch must be above 0"),
+            (
+                (1..=9).contains(&self.compression.level),
+                "compression.level must be from 1, the fastest, to 9, the smallest",
+            ),
             (self.workers <= 1024, "workers must be at most 1024"),
         ];
         let rates = [
@@ -277,6 +286,9 @@ pub struct Buffers {
     /// Bytes of events that are kept on disk while the broker is away; default 256 MiB. A publisher
     /// that meets it is refused.
     pub spill: usize,
+    /// Bytes of records that are kept on disk while the server of the service topics is away; default
+    /// 256 MiB. A publisher that meets it is refused.
+    pub topics_spill: usize,
     /// Bytes of one message to a client; default 64 KiB. A larger flush becomes several messages in
     /// one write; a single larger event is a message of its own.
     pub message: usize,
@@ -289,6 +301,7 @@ impl Default for Buffers {
             flush: 256 << 10,
             pending: 1 << 20,
             spill: 256 << 20,
+            topics_spill: 256 << 20,
             message: 64 << 10,
         }
     }
@@ -423,6 +436,21 @@ mod tests {
                 .to_string()
                 .starts_with("limits.events_per_user")
         );
+    }
+
+    #[test]
+    fn a_level_of_compression_that_does_not_exist_is_named() {
+        for (level, fits) in [(0, false), (1, true), (9, true), (10, false)] {
+            let mut config = Config::default();
+            config.compression.level = level;
+            match config.check() {
+                Ok(()) => assert!(fits, "{level}"),
+                Err(error) => {
+                    assert!(!fits, "{level}");
+                    assert!(error.to_string().starts_with("compression.level"));
+                }
+            }
+        }
     }
 
     #[test]

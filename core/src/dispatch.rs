@@ -1,4 +1,5 @@
-//! From a publisher to a broker that may be away.
+//! From a publisher to a server that may be away: the broker between nodes, or that of the service
+//! topics.
 //!
 //! Every [lane](Channel::lane) has a task that hands its items to the carrier in order, many under way
 //! at a time. While the carrier is away, what must arrive is kept on disk, if there is one, and its
@@ -7,7 +8,7 @@
 
 mod lane;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,16 +27,27 @@ use crate::event::Stamp;
 
 /// What may wait in a lane for its carrier, in KiB; a publisher that meets it waits.
 const ROOM: usize = 8 * 1024;
-/// How long a publisher waits for a carrier that has gone away and where there is no disk to keep
-/// what it published.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What takes items elsewhere.
 pub(crate) trait Carrier: fmt::Debug + Send + Sync + 'static {
     type Item: Clone + fmt::Debug + Send + Sync + 'static;
+    /// What items have in common that are sent one after the other, until one of them fails and they
+    /// are sent again.
+    type Pass: Default + Send;
 
-    /// Sends an item; see [`Broker::publish`](crate::Broker::publish).
-    fn carry(&self, item: Self::Item) -> BoxFuture<'_, Result<Published, BrokerError>>;
+    /// What it is, for the log.
+    const NAME: &'static str;
+    /// How long a publisher waits for a carrier that has gone away and where there is no disk to keep
+    /// what it published.
+    const PATIENCE: Duration;
+
+    /// Sends an item; see [`Broker::publish`](crate::Broker::publish). Must resolve in bounded time:
+    /// a carrier that does not answer is away.
+    fn carry(
+        self: Arc<Self>,
+        pass: &mut Self::Pass,
+        item: Self::Item,
+    ) -> BoxFuture<'static, Result<Published, BrokerError>>;
 
     /// Whether that can be done now, as far as is known.
     fn is_up(&self) -> bool;
@@ -43,8 +55,9 @@ pub(crate) trait Carrier: fmt::Debug + Send + Sync + 'static {
     /// The item in its place of a run.
     fn stamp(&self, item: &Self::Item, stamp: Stamp) -> Self::Item;
 
-    /// An item that says nothing, in the place of one that was refused.
-    fn void(&self, item: &Self::Item) -> Self::Item;
+    /// An item that says nothing, in the place of one that was refused; none where readers do not
+    /// count, so that it may be left out.
+    fn void(&self, item: &Self::Item) -> Option<Self::Item>;
 
     fn encode(&self, item: &Self::Item) -> Bytes;
 
@@ -78,19 +91,27 @@ struct Waiting<I> {
     room: OwnedSemaphorePermit,
 }
 
-/// Leave to hand an item to a lane.
+/// Leave to hand an item to a lane, or several.
 pub(crate) struct Room(OwnedSemaphorePermit);
+
+impl Room {
+    /// The part of an item that weighs so much; of what is left, where that is less.
+    pub(crate) fn part(&mut self, weight: usize) -> Self {
+        let left = self.0.num_permits();
+        let part = left.min(kib(weight) as usize);
+        Self(self.0.split(part).expect("no more than is left"))
+    }
+}
 
 impl<C: Carrier> Dispatch<C> {
     /// Starts the lanes on the current runtime, with what an earlier life left in the spill.
-    /// `first` tells the lanes of several dispatches apart there.
-    pub(crate) fn start(carrier: Arc<C>, spill: Option<&Arc<dyn Spill>>, first: u16) -> Self {
+    pub(crate) fn start(carrier: Arc<C>, spill: Option<&Arc<dyn Spill>>) -> Self {
         let away = Arc::<AtomicBool>::default();
         let mut lanes = Vec::with_capacity(LANES);
         let mut tasks = Vec::with_capacity(LANES);
         for number in 0..LANES {
             let (waiting, queue) = mpsc::unbounded_channel();
-            let number = first + u16::try_from(number).expect("there are few lanes");
+            let number = u16::try_from(number).expect("there are few lanes");
             let lane = Lane::new(number, carrier.clone(), spill.cloned(), queue, away.clone());
             tasks.push(tokio::spawn(lane.run()).abort_handle());
             lanes.push(Entrance {
@@ -113,10 +134,22 @@ impl<C: Carrier> Dispatch<C> {
 
     /// Waits until an item may be handed to a lane. Cancel safe.
     pub(crate) async fn room(&self, lane: usize, item: &C::Item) -> Room {
-        let weight = (self.carrier.weight(item) / 1024 + 1).min(ROOM);
-        let weight = u32::try_from(weight).expect("there is little room");
+        let weight = kib(self.carrier.weight(item));
         let room = self.lanes[lane].room.clone().acquire_many_owned(weight);
         Room(room.await.expect("the semaphore is never closed"))
+    }
+
+    /// Room for items of these weights together; none where there is not enough now. More than a lane
+    /// ever holds gets in where nothing else is there.
+    pub(crate) fn try_room(
+        &self,
+        lane: usize,
+        weights: impl Iterator<Item = usize>,
+    ) -> Option<Room> {
+        let most = u32::try_from(ROOM).expect("there is little room");
+        let weight = weights.fold(0u32, |sum, weight| sum.saturating_add(kib(weight)));
+        let room = self.lanes[lane].room.clone();
+        room.try_acquire_many_owned(weight.min(most)).ok().map(Room)
     }
 
     /// Hands an item to its lane, in the order of the calls; the future says what became of it, and
@@ -144,12 +177,32 @@ impl<C: Carrier> Dispatch<C> {
     }
 }
 
-impl<C: Carrier> Drop for Dispatch<C> {
-    fn drop(&mut self) {
+impl<C: Carrier> Dispatch<C> {
+    /// Resolves once nothing is under way. Cancel safe.
+    pub(crate) async fn settled(&self) {
+        let all = u32::try_from(ROOM).expect("there is little room");
+        for lane in &self.lanes {
+            let _ = lane.room.acquire_many(all).await;
+        }
+    }
+
+    /// Ends the lanes, whatever is under way. What is on disk stays there.
+    pub(crate) fn stop(&self) {
         for task in &self.tasks {
             task.abort();
         }
     }
+}
+
+impl<C: Carrier> Drop for Dispatch<C> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Bytes as the permits of a lane count them.
+fn kib(weight: usize) -> u32 {
+    u32::try_from((weight / 1024 + 1).min(ROOM)).expect("there is little room")
 }
 
 impl<C: Carrier> fmt::Debug for Dispatch<C> {

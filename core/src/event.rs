@@ -165,15 +165,20 @@ pub struct Stamp {
 }
 
 /// What of an event goes to backend services.
+///
+/// It does not travel between nodes, and is not in history: the node that accepts the event writes
+/// the records to its [`Sink`](crate::Sink), with the channel's name as their key. It does so at least
+/// once, whatever is owed to subscribers, but never for an [ephemeral](Guarantee::Ephemeral) event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForServices {
-    /// Tells its records from all others, as the envelope's id does.
+    /// Tells its records from all others, as the envelope's id does. 1 to 128 bytes.
     pub id: String,
     /// The topics, routing keys or subjects it is written to.
     pub topics: &'static [&'static str],
-    /// What they get where it differs from what clients get: it has fields that no client may see.
+    /// What they get where it differs from what clients get (fields that no client may see).
     pub payload: Option<Bytes>,
     /// Whether no client gets the event: it is not numbered, nor in history, nor sent to other nodes.
+    /// Where the node has no sink it is accepted and goes nowhere, because nobody could read it.
     pub only: bool,
 }
 
@@ -258,7 +263,7 @@ impl Event {
         self
     }
 
-    /// Says what of it goes to backend services.
+    /// Has it written to service topics as well, or only there.
     #[must_use]
     pub fn for_services(mut self, services: ForServices) -> Self {
         self.services = Some(Arc::new(services));
@@ -314,7 +319,7 @@ impl Event {
         self.publisher.as_deref()
     }
 
-    /// What of it goes to backend services, if they get it at all.
+    /// What of it goes to backend services; none of one that was read back, or came from elsewhere.
     #[must_use]
     pub fn services(&self) -> Option<&ForServices> {
         self.services.as_deref()
@@ -348,6 +353,11 @@ impl Event {
     #[must_use]
     pub fn is_void(&self) -> bool {
         &*self.name == VOID
+    }
+
+    /// Takes off what is for services, so that history does not keep it.
+    pub(crate) fn take_services(&mut self) -> Option<Arc<ForServices>> {
+        self.services.take()
     }
 
     /// How long ago it was accepted.

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::BoxFuture;
-use crate::broker::Spill;
+use crate::broker::{Spill, SpillPart};
 use crate::channel::Channel;
 use crate::config::seconds;
 use crate::event::{Event, Position, Publication};
@@ -136,10 +136,10 @@ pub trait HistoryStore: fmt::Debug + Send + Sync + 'static {
     /// What was noted last.
     fn receipt(&self, channel: &Channel) -> Option<Receipt>;
 
-    /// Where accepted events wait while the broker is away; none where the store does not survive the
-    /// end of the process, so that nothing can be accepted then. Holds at most `bytes`.
-    fn spill(&self, bytes: u64) -> Option<Arc<dyn Spill>> {
-        let _ = bytes;
+    /// Where what was accepted waits while a server is away; none where the store does not survive the
+    /// end of the process, so that nothing can be accepted then. The part holds at most `bytes`.
+    fn spill(&self, part: SpillPart, bytes: u64) -> Option<Arc<dyn Spill>> {
+        let _ = (part, bytes);
         None
     }
 

@@ -51,6 +51,7 @@ mod presence;
 mod recovery;
 mod retry;
 mod session;
+mod sink;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -81,6 +82,7 @@ pub use crate::node::{ConnectionInfo, Node};
 pub use crate::presence::Member;
 pub use crate::retry::{Backoff, Retry};
 pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Polled, Refusal, Session};
+pub use crate::sink::{Record, Sink, SinkStatus};
 pub use crate::transport::Transport;
 pub use crate::visibility::RolesError;
 

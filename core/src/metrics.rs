@@ -47,6 +47,15 @@ pub(crate) struct Metrics {
     transports: Mutex<Vec<Arc<Transport>>>,
 }
 
+/// The series of the way to the service topics; there are none without a sink.
+pub(crate) struct Topics {
+    pub(crate) up: Gauge,
+    pub(crate) published: Counter,
+    pub(crate) publish: Histogram,
+    pub(crate) rejected: Counter,
+    pub(crate) spilled: Gauge,
+}
+
 /// The series of one transport, shared by its connections.
 pub(crate) struct Transport {
     pub(crate) name: &'static str,
@@ -191,6 +200,24 @@ impl Metrics {
     }
 }
 
+impl Topics {
+    pub(crate) fn new() -> Self {
+        describe_topics();
+        let topics = Self {
+            up: gauge!("fanfare_topics_up"),
+            published: counter!("fanfare_topics_published_total"),
+            publish: histogram!("fanfare_topics_publish_seconds"),
+            rejected: counter!("fanfare_topics_rejected_total"),
+            spilled: gauge!("fanfare_topics_spilled"),
+        };
+        topics.up.set(0.0);
+        topics.published.increment(0);
+        topics.rejected.increment(0);
+        topics.spilled.set(0.0);
+        topics
+    }
+}
+
 impl Transport {
     /// Counts publications that one client recovers.
     pub(crate) fn recovered(&self, publications: &[Arc<Publication>]) {
@@ -288,6 +315,37 @@ fn describe() {
         "fanfare_sla_breaches_total",
         "Deliveries later than 1 s (high), 5 s (medium), 30 s (low)"
     );
+}
+
+fn describe_topics() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_gauge!(
+        "fanfare_topics_up",
+        "Whether records reach the server of the service topics"
+    );
+    describe_counter!(
+        "fanfare_topics_published_total",
+        "Records that the server of the service topics has confirmed"
+    );
+    describe_histogram!(
+        "fanfare_topics_publish_seconds",
+        Unit::Seconds,
+        "From handing a record to the server of the service topics until it has it"
+    );
+    describe_counter!(
+        "fanfare_topics_rejected_total",
+        "Records that the server of the service topics refused for good"
+    );
+    describe_gauge!(
+        "fanfare_topics_spilled",
+        "Records that wait on disk for the server of the service topics"
+    );
+}
+
+impl std::fmt::Debug for Topics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Topics")
+    }
 }
 
 impl std::fmt::Debug for Metrics {

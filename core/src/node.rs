@@ -3,6 +3,9 @@
 mod fan_out;
 mod interest;
 mod lifecycle;
+mod publish;
+mod services;
+mod topics;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 use tracing::warn;
 
-use crate::BoxFuture;
 use crate::auth::{Action, AuthError, Authenticator, Authorizer, Handshake, Identity};
-use crate::broker::{Broker, BrokerError, BrokerErrorKind, Guarantees, Published, Spill};
+use crate::broker::{Broker, BrokerError, BrokerErrorKind, Guarantees, Spill};
 use crate::builder::NodeBuilder;
 use crate::catalog::Catalog;
 use crate::channel::Channel;
@@ -23,9 +24,9 @@ use crate::cluster::{Answer, Info, Question, Speaking};
 use crate::codec::{Codec, Since};
 use crate::config::Config;
 use crate::disconnect::Disconnect;
-use crate::dispatch::{Dispatch, Room};
+use crate::dispatch::Dispatch;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, Guarantee, Position, Publication};
+use crate::event::{Position, Publication};
 use crate::framing::Framing;
 use crate::history::HistoryError;
 use crate::hub::Hub;
@@ -35,16 +36,14 @@ use crate::metrics;
 use crate::notice::{ConnectionScope, Notices};
 use crate::presence::Member;
 use crate::session::{Opening, Session};
+use crate::sink::SinkStatus;
 use crate::sync::Mutex;
 use crate::visibility::RoleSets;
 use crate::wire::{MAX_FORMS, WireForm};
 
 use self::fan_out::FanOut;
 use self::interest::Interest;
-use self::lifecycle::Publishing;
-
-/// What a catalog may write into an envelope that left it out does not count towards its limit.
-const FILLED_IN: usize = 1_024;
+use self::services::Services;
 
 /// One server's share of the system: its channels, its connections, its link to the other nodes.
 ///
@@ -61,6 +60,8 @@ struct Inner {
     dispatch: Option<Dispatch<FanOut>>,
     /// Where events wait while such a broker is away.
     spill: Option<Arc<dyn Spill>>,
+    /// The way to the topics of backend services.
+    services: Option<Services>,
     /// What such a broker is asked for.
     interest: Option<Interest>,
     /// What speaks for this node to the others, until it is dropped.
@@ -99,124 +100,6 @@ impl Node {
     /// Begins to put a node together.
     pub fn builder() -> NodeBuilder {
         NodeBuilder::default()
-    }
-
-    /// Publishes an event: numbers it, keeps it, and hands it to every subscriber on every node by
-    /// its priority's deadline. When this returns, the event is accepted and will not be lost.
-    ///
-    /// Waits while its channel has more waiting than [`Buffers::pending`](crate::config::Buffers).
-    /// Dropping the future before it returns leaves open whether the event was published.
-    ///
-    /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) over [`Limits::envelope`](crate::config::Limits),
-    /// [`Unavailable`](ErrorKind::Unavailable) while the node drains or the broker is away.
-    pub async fn publish(&self, event: Event) -> Result<Published, Error> {
-        let _publishing = Publishing::enter(&self.0)?;
-        self.check(&event)?;
-        let room = self.room(&event).await?;
-        self.hand_over(event, room).await
-    }
-
-    /// Publishes events in order. All of them are checked before the first goes out.
-    ///
-    /// # Errors
-    /// As for [`publish`](Self::publish).
-    pub async fn publish_all(&self, events: Vec<Event>) -> Result<Vec<Published>, Error> {
-        let _publishing = Publishing::enter(&self.0)?;
-        for event in &events {
-            self.check(event)?;
-        }
-        // All are handed over before the first is awaited, so that a broker or store which commits
-        // in groups commits them as one.
-        let mut under_way = Vec::with_capacity(events.len());
-        for event in events {
-            let room = self.room(&event).await?;
-            under_way.push(self.hand_over(event, room));
-        }
-        let mut published = Vec::with_capacity(under_way.len());
-        let mut refused = None;
-        for outcome in under_way {
-            match outcome.await {
-                Ok(outcome) => published.push(outcome),
-                Err(error) => refused = refused.or(Some(error)),
-            }
-        }
-        match refused {
-            Some(error) => Err(error),
-            None => Ok(published),
-        }
-    }
-
-    /// Waits while the event's channel, or the way to the broker, has too much waiting.
-    async fn room(&self, event: &Event) -> Result<Option<Room>, Error> {
-        self.0.hub.room(event.channel()).await;
-        // It may have failed while the channel waited for it.
-        self.check_history()?;
-        Ok(match &self.0.dispatch {
-            Some(dispatch) if event.guarantee() != Guarantee::Ephemeral => {
-                Some(dispatch.room(event.channel().lane(), event).await)
-            }
-            _ => None,
-        })
-    }
-
-    fn check_history(&self) -> Result<(), Error> {
-        if self.history_is_up() {
-            Ok(())
-        } else {
-            Err(history_has_failed())
-        }
-    }
-
-    fn check(&self, event: &Event) -> Result<(), Error> {
-        self.check_history()?;
-        let most = self.config().limits.envelope + FILLED_IN;
-        if event.payload().len() > most {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "the event has {} bytes, at most {most} are allowed",
-                    event.payload().len()
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Gives an event to the broker at once; the future waits until it is accepted.
-    fn hand_over(
-        &self,
-        event: Event,
-        room: Option<Room>,
-    ) -> impl Future<Output = Result<Published, Error>> + Send + use<'_> {
-        let metrics = &self.0.hub.shared.metrics;
-        let priority = event.priority();
-        let begun = Instant::now();
-        let event = event.accepted_now();
-        let accepted: BoxFuture<'_, _> = match (&self.0.dispatch, room) {
-            (Some(dispatch), Some(room)) => {
-                Box::pin(dispatch.send(event.channel().lane(), event, room))
-            }
-            (Some(_), None) => Box::pin(self.publish_live(event)),
-            (None, _) => self.0.broker.publish(event),
-        };
-        async move {
-            let published = accepted.await.map_err(|error| away(&error))?;
-            metrics.broker_publish.record(begun.elapsed().as_secs_f64());
-            metrics.published[priority as usize].increment(1);
-            Ok(published)
-        }
-    }
-
-    /// Publishes an ephemeral event: to all nodes, or at least to this one.
-    async fn publish_live(&self, event: Event) -> Result<Published, BrokerError> {
-        if let Err(error) = self.0.broker.publish(event.clone()).await {
-            if error.kind() != BrokerErrorKind::Unavailable {
-                return Err(error);
-            }
-            let _ = self.0.hub.accept(event, None);
-        }
-        Ok(Published { position: None })
     }
 
     /// Opens a session for a connection that a transport carries.
@@ -522,6 +405,12 @@ impl Node {
         self.0.broker_is_up()
     }
 
+    /// How the way to the service topics is; none without a [sink](NodeBuilder::sink).
+    #[must_use]
+    pub fn sink_status(&self) -> Option<SinkStatus> {
+        self.0.services.as_ref().map(Services::status)
+    }
+
     /// What the broker promises.
     #[must_use]
     pub fn guarantees(&self) -> Guarantees {
@@ -611,10 +500,6 @@ fn no_presence() -> Error {
 
 fn draining() -> Error {
     Error::new(ErrorKind::Unavailable, "the node is going down").retry_after(Duration::from_secs(1))
-}
-
-fn history_has_failed() -> Error {
-    Error::new(ErrorKind::Unavailable, "history has failed").retry_after(Duration::from_secs(30))
 }
 
 fn away(error: &BrokerError) -> Error {

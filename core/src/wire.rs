@@ -1,5 +1,6 @@
 //! Wire forms: a codec and a framing, and the frames that all subscribers of one form share.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
@@ -9,10 +10,11 @@ use crate::codec::{Codec, Notice};
 use crate::cursor::{Cursor, write_one};
 use crate::event::{Guarantee, Position, Publication};
 use crate::framing::Framing;
+use crate::sync::Mutex;
 use crate::visibility::{Parts, RoleSets, Visibility};
 
-/// The most wire forms that one node can serve.
-pub(crate) const MAX_FORMS: usize = 16;
+/// The most wire forms that one node can serve. Our own dialects have 18, compressed and not.
+pub(crate) const MAX_FORMS: usize = 24;
 
 /// A dialect on a framing: what makes two connections take the same bytes.
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl WireForm {
         Messages {
             framing: &*self.framing,
             limit: self.message_bytes,
+            is_shared: true,
             cursor: None,
             current: Vec::new(),
             framed: BytesMut::new(),
@@ -71,7 +74,21 @@ impl WireForm {
         publications: &[Arc<Publication>],
     ) -> Bytes {
         let mut messages = self.messages();
+        messages.is_shared = false;
         messages.cursor = Some(cursor);
+        self.codec
+            .publications(channel, publications, &mut messages);
+        messages.finish().unwrap_or_default()
+    }
+
+    /// Encodes what one connection gets of a flush of which the others get more, or did.
+    pub(crate) fn encode_for_one(
+        &self,
+        channel: &Channel,
+        publications: &[Arc<Publication>],
+    ) -> Bytes {
+        let mut messages = self.messages();
+        messages.is_shared = false;
         self.codec
             .publications(channel, publications, &mut messages);
         messages.finish().unwrap_or_default()
@@ -104,6 +121,8 @@ impl WireForm {
 pub struct Messages<'a> {
     framing: &'a dyn Framing,
     limit: usize,
+    /// Whether several connections may take what is made.
+    is_shared: bool,
     cursor: Option<&'a mut Cursor>,
     current: Vec<u8>,
     framed: BytesMut,
@@ -144,7 +163,11 @@ impl Messages<'_> {
     /// Frames the current message and begins the next. Does nothing while it is empty.
     pub fn end_message(&mut self) {
         if !self.current.is_empty() {
-            self.framing.frame(&self.current, &mut self.framed);
+            if self.is_shared {
+                self.framing.frame(&self.current, &mut self.framed);
+            } else {
+                self.framing.frame_for_one(&self.current, &mut self.framed);
+            }
             self.current.clear();
         }
     }
@@ -167,7 +190,9 @@ pub(crate) struct Flush {
     publications: Box<[Arc<Publication>]>,
     /// What it says in place of publications.
     notice: Option<Box<Notice>>,
-    frames: [OnceLock<Bytes>; MAX_FORMS],
+    frames: [OnceLock<Frame>; MAX_FORMS],
+    /// The forms that subscribers have asked for, a bit each.
+    wanted: AtomicU32,
     /// How many publications there are of each priority.
     pub(crate) counts: [u32; 3],
     /// Whether a subscriber that is behind may lose any of them.
@@ -176,6 +201,13 @@ pub(crate) struct Flush {
     through: Option<Position>,
     /// Who gets what of it, where not everyone gets everything.
     parts: Option<Box<Parts>>,
+}
+
+/// What a flush looks like in one form.
+#[derive(Debug)]
+struct Frame {
+    form: Arc<WireForm>,
+    bytes: Bytes,
 }
 
 impl Flush {
@@ -192,6 +224,7 @@ impl Flush {
             publications,
             notice: None,
             frames: [const { OnceLock::new() }; MAX_FORMS],
+            wanted: AtomicU32::new(0),
             counts,
         }
     }
@@ -258,11 +291,71 @@ impl Flush {
         &self.publications
     }
 
-    pub(crate) fn frame(&self, form: &WireForm) -> &Bytes {
-        self.frames[form.index].get_or_init(|| match &self.notice {
-            Some(notice) => form.notice(notice),
-            None => form.encode(&self.channel, &self.publications),
-        })
+    pub(crate) fn frame(&self, form: &Arc<WireForm>) -> &Bytes {
+        let bit = 1 << form.index;
+        // Read first: every subscriber comes by here, on every worker.
+        if self.wanted.load(Ordering::Relaxed) & bit == 0 {
+            self.wanted.fetch_or(bit, Ordering::Relaxed);
+        }
+        self.encoded(form)
+    }
+
+    fn encoded(&self, form: &Arc<WireForm>) -> &Bytes {
+        let frame = self.frames[form.index].get_or_init(|| Frame {
+            form: form.clone(),
+            bytes: match &self.notice {
+                Some(notice) => form.notice(notice),
+                None => form.encode(&self.channel, &self.publications),
+            },
+        });
+        &frame.bytes
+    }
+
+    fn wanted(&self) -> Vec<Arc<WireForm>> {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        let frames = self.frames.iter().enumerate();
+        frames
+            .filter(|(index, _)| wanted & (1 << index) != 0)
+            .filter_map(|(_, frame)| Some(frame.get()?.form.clone()))
+            .collect()
+    }
+}
+
+/// The forms that the subscribers of a channel took its last flush in.
+///
+/// Encoding and compressing can take a millisecond, which is no time to spend while a channel's
+/// subscribers are locked. So a flush is encoded ahead, in the forms that the one before it was
+/// wanted in; a form that is new to the channel is encoded when its first subscriber needs it.
+#[derive(Debug, Default)]
+pub(crate) struct KnownForms(Mutex<Vec<Arc<WireForm>>>);
+
+impl KnownForms {
+    /// To be called before a flush goes to subscribers.
+    pub(crate) fn encode_ahead(&self, flush: &Flush) {
+        // Short, and for few.
+        if flush.is_notice() {
+            return;
+        }
+        let known = self.0.lock().clone();
+        for form in &known {
+            flush.encoded(form);
+        }
+    }
+
+    /// To be called after it has.
+    pub(crate) fn learn(&self, flush: &Flush) {
+        if flush.is_notice() {
+            return;
+        }
+        let wanted = flush.wanted();
+        let mut known = self.0.lock();
+        if !wanted
+            .iter()
+            .map(|f| f.index)
+            .eq(known.iter().map(|f| f.index))
+        {
+            *known = wanted;
+        }
     }
 }
 

@@ -33,7 +33,8 @@ pub async fn run<P: Platform>(node: Node, rate: f64) {
     }
 }
 
-async fn publish(node: &Node, envelope: &Value) -> Result<(), String> {
+/// Publishes an envelope as if it had come over the server API.
+pub(crate) async fn publish(node: &Node, envelope: &Value) -> Result<(), String> {
     let Some(catalog) = node.catalog() else {
         return Ok(());
     };

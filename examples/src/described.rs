@@ -4,6 +4,7 @@ use fanfare::Catalog;
 
 use crate::mechamap::MechaMap;
 use crate::platform::Platform;
+use crate::sportscenter::SportsCenter;
 
 /// A document: where it stands in the folder of the clients, and what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,7 @@ pub struct Document {
 pub fn documents() -> Vec<Document> {
     let mut documents = Vec::new();
     add::<MechaMap>(&mut documents);
+    add::<SportsCenter>(&mut documents);
     documents
 }
 

@@ -1,13 +1,19 @@
 //! What the example servers share: flags, start-up, the way down; and each platform's event set.
 
+pub mod aiw3;
 mod broker;
 pub mod demo;
 pub mod described;
+pub mod gamification;
+#[cfg(feature = "brokers")]
+mod ingest;
 pub mod mechamap;
 pub mod platform;
 pub mod replay;
 pub mod serve;
+pub mod sportscenter;
 pub mod tokens;
+mod topics;
 
 /// The examples of the project's front page, compiled.
 #[cfg(doctest)]

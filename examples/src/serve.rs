@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use fanfare::auth::jwt::JwtKey;
+use fanfare::auth::jwt::{Jwt, JwtKey};
 use fanfare::history::disk::Disk;
 use fanfare::{Config, Node};
 use fanfare_transports::{Server, Service, Tls, TlsErrorKind};
@@ -16,8 +16,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::broker;
 use crate::demo;
+#[cfg(feature = "brokers")]
+use crate::ingest;
 use crate::platform::Platform;
-use crate::tokens::{demo_token, random_secret};
+use crate::tokens::{random_secret, token};
+use crate::topics;
 
 /// Seconds; from a socket that is written at once to one that waited for a low-priority flush.
 const LATENCY_BUCKETS: &[f64] = &[
@@ -48,6 +51,20 @@ struct Flags {
         hide_env_values = true
     )]
     broker: String,
+    /// Topic or queue of the server of --topics, else of --broker, whose records are published to clients: TOPIC, or TOPIC=GROUP to
+    /// read it as another group than the one of its name; may be repeated
+    #[cfg(feature = "brokers")]
+    #[arg(long, value_name = "TOPIC", value_parser = ingest::topic)]
+    ingest: Vec<ingest::Topic>,
+    /// What takes events for backend services: the URL of a server, or `none`. Where `--broker` is the
+    /// kind of server that the platform has for that, it is the default
+    #[arg(
+        long,
+        env = "FANFARE_TOPICS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    topics: Option<String>,
     /// Where history is kept: `memory:`, or `file:DIR`, which survives a restart
     #[arg(
         long,
@@ -138,7 +155,7 @@ pub fn run<P: Platform>() -> ExitCode {
     }
 }
 
-fn refuse(sentence: &str) -> ExitCode {
+pub(crate) fn refuse(sentence: &str) -> ExitCode {
     eprintln!("error: {sentence}");
     ExitCode::from(2)
 }
@@ -149,14 +166,16 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let tls = tls(flags.tls_cert.as_deref(), flags.tls_key.as_deref())?;
     let secret = flags.jwt_secret.clone().unwrap_or_else(random_secret);
     let api_key = flags.api_key.clone().unwrap_or_else(random_secret);
+    let jwt = Jwt::new(JwtKey::Hs256(secret.as_bytes())).map_err(|error| causes(&error))?;
     let mut node = Node::builder();
     if let History::Folder(folder) = &flags.history {
         node = node.history(Disk::open(folder).map_err(|error| causes(&error))?);
     }
-    let node = broker::attach(node, &flags.broker)?
+    let node = broker::attach(node, &flags.broker)?;
+    let node = topics::attach::<P>(node, flags.topics.as_deref(), &flags.broker)
+        .await?
         .config(config)
-        .jwt(JwtKey::Hs256(secret.as_bytes()))
-        .map_err(|error| causes(&error))?
+        .authenticator(P::authenticator(jwt))
         .authorizer(P::authorizer())
         .catalog(P::catalog())
         .start()
@@ -166,8 +185,12 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     let mut service = Service::builder(node.clone())
         .api_key(&*api_key)
         .page(P::PAGE)
+        .socket_io(P::SOCKET_IO)
         .about(P::NAME, env!("CARGO_PKG_VERSION"))
         .metrics(move || rendering.render());
+    if let Some(welcome) = P::sse_welcome() {
+        service = service.sse_welcome(welcome);
+    }
     for origin in &flags.allow_origin {
         service = service.allow_origin(origin);
     }
@@ -182,8 +205,12 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
     }
     let address = server.local_addr().map_err(|error| error.to_string())?;
     let url = format!("{scheme}://{address}");
+    #[cfg(feature = "brokers")]
+    let ingesting =
+        ingest::start::<P>(&node, flags.topics.as_deref(), &flags.broker, &flags.ingest).await?;
     print_credentials::<P>(&flags, &url, &secret, &api_key)?;
     println!("listening on {url}");
+    tokio::spawn(P::beside(node.clone(), metrics.clone()));
     if let Some(rate) = flags.demo {
         tokio::spawn(demo::run::<P>(node, rate));
     }
@@ -199,6 +226,9 @@ async fn serve<P: Platform>(flags: Flags) -> Result<(), String> {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
+            // While the node drains, it takes no more.
+            #[cfg(feature = "brokers")]
+            tokio::spawn(ingesting.stop());
         })
         .await;
     Ok(())
@@ -239,10 +269,44 @@ fn over_profile(profile: &Config, file: &str) -> Result<Config, String> {
     }
     let mut table = toml::Table::try_from(profile).map_err(|error| error.to_string())?;
     let file = toml::from_str::<toml::Table>(file).map_err(|error| error.to_string())?;
+    let of_file = file.get("limits").cloned();
     merge(&mut table, file);
-    table
+    let mut config = table
         .try_into::<Config>()
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    // What is none is not written to the table, and would be the framework's own number now.
+    let is_silent = |name| {
+        let limits = of_file.as_ref();
+        limits.and_then(|limits| limits.get(name)).is_none()
+    };
+    let (limits, own) = (&mut config.limits, &profile.limits);
+    for (name, rate, own) in [
+        (
+            "events_per_user",
+            &mut limits.events_per_user,
+            own.events_per_user,
+        ),
+        (
+            "events_per_channel",
+            &mut limits.events_per_channel,
+            own.events_per_channel,
+        ),
+        (
+            "events_per_node",
+            &mut limits.events_per_node,
+            own.events_per_node,
+        ),
+        (
+            "events_per_session",
+            &mut limits.events_per_session,
+            own.events_per_session,
+        ),
+    ] {
+        if is_silent(name) {
+            *rate = own;
+        }
+    }
+    Ok(config)
 }
 
 fn tls(certificate: Option<&Path>, key: Option<&Path>) -> Result<Option<Tls>, String> {
@@ -266,12 +330,14 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
-/// What clap says, without the usage and hints around it.
-fn first_sentence(error: &str) -> String {
-    let sentence = error.lines().next().unwrap_or_default();
+/// What clap says, without the usage and hints around it, in one line.
+pub(crate) fn first_sentence(error: &str) -> String {
+    let lines = error.lines().map(str::trim);
+    let lines = lines.take_while(|line| !line.is_empty());
+    let sentence = lines.collect::<Vec<_>>().join(" ");
     sentence
         .strip_prefix("error: ")
-        .unwrap_or(sentence)
+        .unwrap_or(&sentence)
         .to_owned()
 }
 
@@ -284,8 +350,8 @@ fn print_credentials<P: Platform>(
 ) -> Result<(), String> {
     if flags.jwt_secret.is_none() {
         println!("jwt secret: {secret}");
-        let token = demo_token(secret).map_err(|error| causes(&error))?;
-        println!("demo token (user 1, a day): {token}");
+        let token = token(secret, P::DEMO_USER, P::DEMO_ROLES).map_err(|error| causes(&error))?;
+        println!("demo token (user {}, a day): {token}", P::DEMO_USER);
         println!(
             "live page of {}: {url}/#token={token}&key={api_key}",
             P::NAME
@@ -369,6 +435,17 @@ mod tests {
         let config = over_profile(&profile, "[channels.thread.history]\nevents = 7").unwrap();
         assert_eq!(config.retention("thread").events, 7);
         assert!(config.presence("thread").is_some());
+        profile.limits.events_per_channel = None;
+        let rates = |file: &str| {
+            let limits = over_profile(&profile, file).unwrap().limits;
+            (
+                limits.events_per_channel.is_some(),
+                limits.events_per_node.is_some(),
+            )
+        };
+        assert_eq!(rates("linger = { medium = 1 }"), (false, true));
+        let rate = "limits = { events_per_channel = { events = 1, per = 1 } }";
+        assert_eq!(rates(rate), (true, true));
     }
 
     #[test]

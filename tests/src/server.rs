@@ -1,11 +1,12 @@
 //! Example servers as child processes.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,15 +27,25 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 /// How long a server that a test is done with may take to end by itself.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
-static MECHAMAP: LazyLock<PathBuf> = LazyLock::new(|| binary("mechamap"));
-
 /// The MechaMap server's executable, built if need be.
 #[must_use]
-pub fn mechamap_binary() -> &'static Path {
-    &MECHAMAP
+pub fn mechamap_binary() -> PathBuf {
+    binary("mechamap")
 }
 
-fn binary(name: &str) -> PathBuf {
+/// The executable of an example, built if need be.
+///
+/// # Panics
+/// Where it cannot be built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    static BINARIES: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut binaries = BINARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let built = binaries.entry(name.to_owned());
+    built.or_insert_with(|| build(name)).clone()
+}
+
+fn build(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os("FANFARE_TEST_BINARIES") {
         return Path::new(&folder).join(name);
     }
@@ -69,7 +80,7 @@ fn binary(name: &str) -> PathBuf {
 /// A server that is about to be started.
 #[derive(Debug)]
 pub struct Launch {
-    binary: &'static Path,
+    binary: PathBuf,
     listen: Option<SocketAddr>,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
@@ -80,7 +91,13 @@ impl Launch {
     /// A MechaMap server on a free port, with the suites' secret and key.
     #[must_use]
     pub fn mechamap() -> Self {
-        Self::bare()
+        Self::of("mechamap")
+    }
+
+    /// A platform's server on a free port, with the suites' secret and key.
+    #[must_use]
+    pub fn of(platform: &str) -> Self {
+        Self::program(platform)
             .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
             .argument("--jwt-secret")
             .argument(JWT_SECRET)
@@ -91,8 +108,14 @@ impl Launch {
     /// A MechaMap server without any flag.
     #[must_use]
     pub fn bare() -> Self {
+        Self::program("mechamap")
+    }
+
+    /// A program of the examples without any flag.
+    #[must_use]
+    pub fn program(name: &str) -> Self {
         Self {
-            binary: mechamap_binary(),
+            binary: binary(name),
             listen: None,
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -134,23 +157,34 @@ impl Launch {
 
     /// Starts it and waits until it accepts connections.
     pub async fn start(self) -> Server {
+        let (mut server, url) = self.begin("listening on ").await;
+        let address = url.split_once("://").expect("a URL").1;
+        server.address = address.parse().expect("an address and a port");
+        server.http = Http::new(server.address);
+        server
+    }
+
+    /// Starts a program that is no server, and waits until it has written a line that begins so.
+    pub async fn start_until(self, line: &str) -> Server {
+        self.begin(line).await.0
+    }
+
+    /// Starts it and gives the rest of the line that begins so.
+    async fn begin(self, begin: &str) -> (Server, String) {
         let mut server = self.spawn();
-        server.address = until("the line `listening on`", START_WITHIN, async || {
+        let what = format!("the line {begin:?}");
+        let rest = until(&what, START_WITHIN, async || {
             assert!(
                 server.has_ended().is_none(),
                 "the server ended at once: {}",
                 server.stderr()
             );
             let stdout = server.stdout();
-            let url = stdout
-                .lines()
-                .find_map(|line| line.strip_prefix("listening on "));
-            let address = url.and_then(|url| Some(url.split_once("://")?.1));
-            address.map(|address| address.parse().expect("an address and a port"))
+            let rest = stdout.lines().find_map(|line| line.strip_prefix(begin));
+            rest.map(str::to_owned)
         })
         .await;
-        server.http = Http::new(server.address);
-        server
+        (server, rest)
     }
 
     /// Starts it and waits until it has ended by itself, as one that refuses to start does.

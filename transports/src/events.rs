@@ -1,6 +1,5 @@
 //! Answers that go on: what a session has for its client, as it comes.
 
-use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -17,11 +16,11 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 
 /// An answer of `kind` whose body is what comes out of `outbound`. `session` is kept for as long as
 /// the body is; `last_words` says what a client is told whose connection ends in order.
-pub(crate) fn answer<S: fmt::Debug + Send + Unpin + 'static>(
+pub(crate) fn answer<S: Send + Unpin + 'static, L: LastWords>(
     kind: &'static str,
     session: S,
     outbound: Outbound,
-    last_words: fn(&Disconnect) -> Vec<u8>,
+    last_words: L,
 ) -> Response<Body> {
     cut::register(outbound.clone());
     let mut response = Response::new(Body::stream(Events {
@@ -34,6 +33,11 @@ pub(crate) fn answer<S: fmt::Debug + Send + Unpin + 'static>(
     response
 }
 
+/// What a client is told last.
+pub(crate) trait LastWords: Fn(&Disconnect) -> Bytes + Send + Unpin + 'static {}
+
+impl<F: Fn(&Disconnect) -> Bytes + Send + Unpin + 'static> LastWords for F {}
+
 /// The headers of an answer that must reach the client as it is written.
 pub(crate) fn mark(response: &mut Response<Body>, kind: &'static str) {
     let headers = response.headers_mut();
@@ -44,17 +48,16 @@ pub(crate) fn mark(response: &mut Response<Body>, kind: &'static str) {
 
 /// The body. No task stands behind it; whoever writes the answer polls the session. Dropping it ends
 /// the session.
-#[derive(Debug)]
-struct Events<S> {
+struct Events<S, L> {
     /// None once the client has been told of its end.
     session: Option<S>,
     outbound: Outbound,
     /// Taken out of the session and not written yet.
     batch: Batch,
-    last_words: fn(&Disconnect) -> Vec<u8>,
+    last_words: L,
 }
 
-impl<S: Send + Unpin + 'static> http_body::Body for Events<S> {
+impl<S: Send + Unpin + 'static, L: LastWords> http_body::Body for Events<S, L> {
     type Data = Bytes;
     type Error = Disconnect;
 
@@ -75,7 +78,7 @@ impl<S: Send + Unpin + 'static> http_body::Body for Events<S> {
             return Poll::Ready(Some(if is_cut {
                 Err(disconnect)
             } else {
-                Ok(Frame::data((this.last_words)(&disconnect).into()))
+                Ok(Frame::data((this.last_words)(&disconnect)))
             }));
         }
         // Frame by frame: they are shared with the other subscribers as they are.

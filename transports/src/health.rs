@@ -30,6 +30,9 @@ struct Report {
     timestamp: String,
     metrics: Metrics,
     broker: Broker,
+    /// Where the node has a sink.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topics: Option<Topics>,
 }
 
 #[derive(Serialize)]
@@ -53,6 +56,15 @@ struct Broker {
     shared_positions: bool,
 }
 
+/// The server of the service topics.
+#[derive(Serialize)]
+struct Topics {
+    name: &'static str,
+    up: bool,
+    /// Records that wait on disk for it.
+    spilled: u64,
+}
+
 impl Health {
     /// Always 200 while the process answers; the body says how it is.
     pub(crate) fn health(&self, node: &Node) -> Response<Body> {
@@ -63,10 +75,12 @@ impl Health {
     pub(crate) fn report(&self, node: &Node) -> impl Serialize + use<> {
         let up = node.broker_is_up();
         let guarantees = node.guarantees();
+        let sink = node.sink_status();
+        let reaches_topics = sink.is_none_or(|sink| sink.is_up);
         Report {
             status: if node.is_draining() || !node.history_is_up() {
                 "unhealthy"
-            } else if up {
+            } else if up && reaches_topics {
                 "healthy"
             } else {
                 "degraded"
@@ -87,10 +101,15 @@ impl Health {
                 replayable: guarantees.replayable,
                 shared_positions: guarantees.shared_positions,
             },
+            topics: sink.map(|sink| Topics {
+                name: sink.name,
+                up: sink.is_up,
+                spilled: sink.spilled,
+            }),
         }
     }
 
-    /// 200 while clients are taken in, 503 otherwise. They are while the broker is away: what there
+    /// 200 while clients are taken in, 503 otherwise. They are while brokers are away: what there
     /// is they get, and nodes that all turned away their clients would help nobody.
     pub(crate) fn ready(node: &Node) -> Response<Body> {
         #[derive(Serialize)]

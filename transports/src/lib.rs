@@ -11,12 +11,15 @@
 #![deny(missing_docs)]
 
 mod body;
+mod compression;
 mod cors;
 mod cut;
+pub mod edn;
 mod emulation;
 mod events;
 mod health;
 mod long_poll;
+mod notation;
 mod origin;
 mod plain;
 mod publish;
@@ -30,6 +33,7 @@ mod sse;
 mod subscriber;
 mod tls;
 pub mod websocket;
+mod weighted;
 
 pub use crate::body::{Body, BodyError};
 pub use crate::server::Server;

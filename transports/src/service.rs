@@ -11,6 +11,7 @@ use fanfare::codec::centrifuge::Centrifuge;
 use fanfare::{Action, Error, ErrorKind, Identity, Node, Opening, metrics};
 use http::{HeaderValue, Method, Request, Response, header};
 
+use crate::compression::{Codings, compress};
 use crate::cors::{Cors, connects};
 use crate::emulation::{Emulation, Stream};
 use crate::health::Health;
@@ -20,7 +21,7 @@ use crate::refusal::{not_opened, refusal, unauthenticated};
 use crate::request::{bearer, channels, handshake};
 use crate::server_api::Endpoint;
 use crate::socket_io::{Arguments, SocketIoService};
-use crate::websocket::{WebSocketFraming, is_upgrade, upgrade};
+use crate::websocket::{Framings, is_upgrade, upgrade};
 use crate::{Body, long_poll, sse};
 
 /// Serves a node over HTTP/1.1 and HTTP/2. Cloning costs a reference count.
@@ -55,6 +56,7 @@ struct Inner {
     api_key: Option<String>,
     origins: AllowedOrigins,
     page: Option<&'static str>,
+    sse_welcome: Option<Welcome>,
     title: String,
     version: String,
     /// The node's event set, once it is built.
@@ -63,7 +65,7 @@ struct Inner {
     health: Arc<Health>,
     socket_io: SocketIoService,
     codec: Arc<Centrifuge>,
-    framing: Arc<WebSocketFraming>,
+    framings: Framings,
     emulation: Emulation,
 }
 
@@ -71,6 +73,9 @@ struct Inner {
 #[derive(Debug)]
 #[must_use]
 pub struct ServiceBuilder(Inner);
+
+/// What a client's event stream begins with.
+pub(crate) type Welcome = fn(&Identity) -> String;
 
 struct Metrics(Box<dyn Fn() -> String + Send + Sync>);
 
@@ -97,6 +102,13 @@ impl ServiceBuilder {
     /// Serves an HTML page at `/`.
     pub fn page(mut self, html: &'static str) -> Self {
         self.0.page = Some(html);
+        self
+    }
+
+    /// Begins each event stream with a message: what `welcome` says to its client, one line of JSON. It
+    /// stands before all events, has no id, and is told again whenever the client comes back.
+    pub fn sse_welcome(mut self, welcome: fn(&Identity) -> String) -> Self {
+        self.0.sse_welcome = Some(welcome);
         self
     }
 
@@ -136,12 +148,14 @@ impl Service {
     /// A service for a node, with probes and the WebSocket.
     pub fn builder(node: Node) -> ServiceBuilder {
         let health = Arc::<Health>::default();
+        let framings = Framings::new(&node.config().compression);
         let socket_io = SocketIoService::new(node.clone(), health.clone(), Arguments::default());
         ServiceBuilder(Inner {
             node,
             api_key: None,
             origins: AllowedOrigins::default(),
             page: None,
+            sse_welcome: None,
             title: "Events".to_owned(),
             version: "1.0.0".to_owned(),
             asyncapi: None,
@@ -149,7 +163,7 @@ impl Service {
             health,
             socket_io,
             codec: Arc::new(Centrifuge),
-            framing: Arc::new(WebSocketFraming),
+            framings,
             emulation: Emulation::default(),
         })
     }
@@ -178,6 +192,8 @@ where
         let inner = self.0.clone();
         Box::pin(async move {
             let cors = Cors::of(&request, &inner.origins);
+            let compression = &inner.node.config().compression;
+            let codings = Codings::of(request.headers(), compression);
             let mut response = match cors.as_ref().and_then(Cors::preflight) {
                 Some(preflight) => preflight,
                 None => inner
@@ -188,7 +204,7 @@ where
             if let Some(cors) = cors {
                 cors.mark(response.headers_mut());
             }
-            Ok(response)
+            Ok(compress(response, codings, compression))
         })
     }
 }
@@ -219,7 +235,9 @@ impl Inner {
         match (method, path) {
             // CONNECT: of HTTP/2.
             (&Method::GET | &Method::CONNECT, "/ws") => self.websocket(request).await,
-            (&Method::GET, "/sse") => sse::answer(&self.node, &request.into_parts().0).await,
+            (&Method::GET, "/sse") => {
+                sse::answer(&self.node, self.sse_welcome, &request.into_parts().0).await
+            }
             (&Method::GET, "/poll") => long_poll::answer(&self.node, &request.into_parts().0).await,
             (&Method::POST, "/connection/http_stream") => self.emulate(Stream::Http, request).await,
             (&Method::GET, "/connection/sse") => self.emulate(Stream::Events, request).await,
@@ -333,12 +351,12 @@ impl Inner {
             }
         }
         let mut request = Request::from_parts(parts, body);
-        let open = || {
+        let open = |framing| {
             self.node
                 .open(Opening {
                     transport: "websocket",
                     codec: self.codec.clone(),
-                    framing: self.framing.clone(),
+                    framing,
                     handshake,
                     identity,
                     channels,
@@ -347,7 +365,8 @@ impl Inner {
                 })
                 .map_err(|disconnect| not_opened(&disconnect))
         };
-        upgrade(&mut request, self.node.config().limits.message, open)
+        let max_message = self.node.config().limits.message;
+        upgrade(&mut request, &self.framings, max_message, open)
             .unwrap_or_else(|| Err(no_handshake()))
     }
 

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use fanfare::codec::{Codec, Connect, Since};
 use fanfare::{
-    Action, Channel, Disconnect, Epoch, Error, ErrorKind, Handshake, Identity, Node, Opening,
-    Refusal, Resume, Session, metrics,
+    Action, Channel, Disconnect, Epoch, Error, ErrorKind, Framing, Handshake, Identity, Node,
+    Opening, Refusal, Resume, Session, metrics,
 };
 use http::request::Parts;
 
-use crate::plain::Plain;
 use crate::refusal::unauthenticated;
 use crate::request::{channels, handshake, last_event_id, query};
 
@@ -67,17 +66,23 @@ impl Subscriber {
         })
     }
 
+    /// Who it is.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Opens a session. The client is not in yet: it still has to connect.
     pub(crate) fn open(
         self,
         node: &Node,
         transport: &'static str,
         codec: impl Codec,
+        framing: Arc<dyn Framing>,
     ) -> Result<(Session, Connect), Error> {
         let opening = Opening {
             transport,
             codec: Arc::new(codec),
-            framing: Arc::new(Plain),
+            framing,
             handshake: self.handshake,
             identity: Some(self.identity),
             channels: self.channels,

@@ -41,6 +41,10 @@ async fn publish(node: &Node, channel: &str, number: u64, guarantee: Guarantee) 
 }
 
 async fn ask(node: &Node, path_and_query: &str) -> Response<Body> {
+    ask_of(Service::builder(node.clone()).build(), path_and_query).await
+}
+
+async fn ask_of(mut service: Service, path_and_query: &str) -> Response<Body> {
     let claims = json!({ "sub": "1" });
     let token = encode(
         &Header::default(),
@@ -52,11 +56,7 @@ async fn ask(node: &Node, path_and_query: &str) -> Response<Body> {
         .header("authorization", format!("Bearer {token}"))
         .body(Empty::<Bytes>::new())
         .unwrap();
-    Service::builder(node.clone())
-        .build()
-        .call(request)
-        .await
-        .unwrap()
+    service.call(request).await.unwrap()
 }
 
 /// The next piece of a body.
@@ -210,4 +210,42 @@ async fn a_user_who_is_sent_away_while_polling_is_refused() {
         sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(polling.await.unwrap().status(), 403);
+}
+
+/// Reads up to the `count`th event, all names counted.
+async fn read_events(body: &mut Body, count: usize) -> String {
+    let mut text = String::new();
+    while values(&text, "data: ").count() < count {
+        text.push_str(&piece(body).await.unwrap().unwrap());
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_welcome_is_the_first_message_has_no_id_and_is_told_again() {
+    let node = node().await;
+    let service = Service::builder(node.clone())
+        .sse_welcome(|identity| format!("[{}]", identity.user))
+        .build();
+    let mut body = ask_of(service.clone(), "/sse?channel=a").await.into_body();
+    let mut text = read_events(&mut body, 1).await;
+    while values(&text, "id: ").count() == 0 {
+        text.push_str(&piece(&mut body).await.unwrap().unwrap());
+    }
+    let blocks = text.split_terminator("\n\n").collect::<Vec<_>>();
+    assert!(blocks[0].starts_with("retry: "), "{text}");
+    assert_eq!(blocks[1], "data: [1]");
+    let cursor = blocks[2].strip_prefix("id: ").unwrap();
+
+    publish(&node, "a", 1, Guarantee::AtLeastOnce).await;
+    let path = format!("/sse?channel=a&cursor={cursor}");
+    let mut body = ask_of(service.clone(), &path).await.into_body();
+    let text = read_events(&mut body, 2).await;
+    let data = values(&text, "data: ").collect::<Vec<_>>();
+    assert_eq!(data[0], "[1]");
+    let event = serde_json::from_str::<Value>(data[1]).unwrap();
+    assert_eq!(event["number"], 1);
+
+    let refused = ask_of(service, "/sse?channel=user.2").await;
+    assert_eq!(refused.status(), 403);
 }

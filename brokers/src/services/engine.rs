@@ -3,22 +3,9 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use fanfare::BoxFuture;
+pub use fanfare::Record;
 use fanfare::broker::BrokerError;
-
-/// What is written to a topic, and read from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The topic, subject or routing key.
-    pub topic: String,
-    /// Records of a topic with the same key keep their order, as far as the engine can.
-    pub key: String,
-    /// Tells the record from every other; a copy of it has the same. At most 128 bytes.
-    pub id: String,
-    /// The content, JSON as a rule.
-    pub payload: Bytes,
-}
+use fanfare::{BoxFuture, Sink};
 
 /// What a group of consumers reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,19 +18,9 @@ pub struct Subscription {
     pub prefetch: u16,
 }
 
-/// One kind of server that keeps records for services until they are worked off.
-pub trait Engine: fmt::Debug + Send + Sync + 'static {
-    /// Its name, for sentences and metrics: `nats`, `rabbitmq`, `kafka`.
-    fn name(&self) -> &'static str;
-
-    /// Writes a record. Resolves once the server has it for good. Records with one key keep the order
-    /// of the calls.
-    ///
-    /// # Errors
-    /// [`BrokerError`] where it was not written, or may not have been; a copy does no harm, because
-    /// it has the same id.
-    fn publish(&self, record: Record) -> BoxFuture<'_, Result<(), BrokerError>>;
-
+/// One kind of server that keeps records for services until they are worked off: what is written to
+/// it as a [`Sink`] is read here.
+pub trait Engine: Sink {
     /// Begins to read for a group, and sees to everything that needs: topics, queues, groups.
     ///
     /// # Errors
@@ -61,12 +38,6 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         &'a self,
         subscription: &'a Subscription,
     ) -> BoxFuture<'a, Result<Box<dyn DeadLetters>, BrokerError>>;
-
-    /// Whether the server can be reached now.
-    fn is_up(&self) -> bool;
-
-    /// Finishes what is under way and disconnects.
-    fn shutdown(&self) -> BoxFuture<'_, ()>;
 }
 
 /// Where a group's records come from. Dropping it gives back what is not settled.

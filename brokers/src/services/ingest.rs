@@ -3,9 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use fanfare::{Catalog, Error, ErrorKind, Node};
+use fanfare::{Catalog, Error, ErrorKind, Event, ForServices, Node};
 
 use super::consumer::{Handler, HandlerError, Work};
+use super::engine::Record;
+
+/// Whether a record is left out.
+type Exception = dyn Fn(&Record) -> bool + Send + Sync;
 
 /// A [`Handler`] that reads each record's payload as one envelope and publishes it on a node, so that
 /// any backend that can write to the broker can reach clients.
@@ -15,6 +19,12 @@ use super::consumer::{Handler, HandlerError, Work};
 /// draining, the consumer's circuit breaker opens and records wait where they are.
 ///
 /// A record that comes twice is published twice, with the id that its envelope has.
+///
+/// Services have what is read here: it is not written to topics again, whatever its event says, so that
+/// no event goes round in circles. Where the node writes to the topic that it reads, [`except`] says
+/// which records are its own.
+///
+/// [`except`]: Self::except
 ///
 /// Give the consumer a concurrency of 1, or records keys, where the order of a channel matters.
 ///
@@ -36,18 +46,38 @@ use super::consumer::{Handler, HandlerError, Work};
 pub struct Ingest {
     node: Node,
     catalog: Arc<Catalog>,
+    except: Option<Box<Exception>>,
 }
 
 impl Ingest {
     /// Publishes on `node` what `catalog` finds good.
     #[must_use]
     pub const fn new(node: Node, catalog: Arc<Catalog>) -> Self {
-        Self { node, catalog }
+        Self {
+            node,
+            catalog,
+            except: None,
+        }
+    }
+
+    /// Leaves out the records for which `is_known` holds, unread: those whose events a node has
+    /// published already, and then written to the topic.
+    #[must_use]
+    pub fn except(mut self, is_known: impl Fn(&Record) -> bool + Send + Sync + 'static) -> Self {
+        self.except = Some(Box::new(is_known));
+        self
     }
 }
 
 impl Handler for Ingest {
     async fn handle(&self, work: Work) -> Result<(), HandlerError> {
+        if self
+            .except
+            .as_ref()
+            .is_some_and(|except| except(&work.record))
+        {
+            return Ok(());
+        }
         let payload = &work.record.payload;
         if payload.trim_ascii_start().first() == Some(&b'[') {
             return Err(HandlerError::permanent(
@@ -57,7 +87,8 @@ impl Handler for Ingest {
         let limits = &self.node.config().limits;
         let admitted = self.catalog.read_from_server(payload, limits);
         let events = admitted.map_err(classify)?.into_iter();
-        let events = events.flat_map(|admitted| admitted.events).collect();
+        let events = events.flat_map(|admitted| admitted.events);
+        let events = events.filter_map(for_clients).collect();
         self.node.publish_all(events).await.map_err(classify)?;
         Ok(())
     }
@@ -69,6 +100,20 @@ impl fmt::Debug for Ingest {
             .field("catalog", &self.catalog)
             .finish_non_exhaustive()
     }
+}
+
+/// An event that is written to no topic; none where only services get it.
+fn for_clients(event: Event) -> Option<Event> {
+    let Some(services) = event.services() else {
+        return Some(event);
+    };
+    let nothing = ForServices {
+        id: services.id.clone(),
+        topics: Default::default(),
+        payload: None,
+        only: false,
+    };
+    (!services.only).then(|| event.for_services(nothing))
 }
 
 /// Whose fault it is.

@@ -16,7 +16,6 @@
 //! An offset is committed when everything before it in the partition is settled; what is settled
 //! behind it stands beside it in the commit's metadata, so that it is not delivered again either.
 
-pub mod aiw3;
 mod client;
 mod dead_letters;
 mod hands;
@@ -31,8 +30,8 @@ mod writer;
 
 use std::sync::Arc;
 
-use fanfare::BoxFuture;
 use fanfare::broker::BrokerError;
+use fanfare::{BoxFuture, Sink};
 
 use self::client::Client;
 use self::dead_letters::KafkaDeadLetters;
@@ -72,7 +71,7 @@ impl Kafka {
     }
 }
 
-impl Engine for Kafka {
+impl Sink for Kafka {
     fn name(&self) -> &'static str {
         "kafka"
     }
@@ -81,6 +80,16 @@ impl Engine for Kafka {
         self.writer.publish(&record)
     }
 
+    fn is_up(&self) -> bool {
+        self.client.is_up()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.writer.finish())
+    }
+}
+
+impl Engine for Kafka {
     fn open<'a>(
         &'a self,
         subscription: &'a Subscription,
@@ -103,13 +112,5 @@ impl Engine for Kafka {
             let letters = KafkaDeadLetters::new(Arc::clone(&self.client), names);
             Ok(Box::new(letters) as Box<dyn DeadLetters>)
         })
-    }
-
-    fn is_up(&self) -> bool {
-        self.client.is_up()
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.writer.finish())
     }
 }

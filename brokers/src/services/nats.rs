@@ -28,8 +28,8 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare::BoxFuture;
 use fanfare::broker::BrokerError;
+use fanfare::{BoxFuture, Sink};
 
 use self::connection::Connection;
 use self::dead_letters::NatsDeadLetters;
@@ -110,7 +110,7 @@ impl Nats {
     }
 }
 
-impl Engine for Nats {
+impl Sink for Nats {
     fn name(&self) -> &'static str {
         "nats"
     }
@@ -119,6 +119,19 @@ impl Engine for Nats {
         self.writer.write(&record)
     }
 
+    fn is_up(&self) -> bool {
+        self.connection.is_up()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.writer.finish().await;
+            self.connection.close().await;
+        })
+    }
+}
+
+impl Engine for Nats {
     fn open<'a>(
         &'a self,
         subscription: &'a Subscription,
@@ -142,17 +155,6 @@ impl Engine for Nats {
             let topic = subscription.topic.clone();
             let letters = NatsDeadLetters::new(connection, subjects, topic);
             Ok(Box::new(letters) as Box<dyn DeadLetters>)
-        })
-    }
-
-    fn is_up(&self) -> bool {
-        self.connection.is_up()
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            self.writer.finish().await;
-            self.connection.close().await;
         })
     }
 }

@@ -31,7 +31,7 @@ mod topology;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fanfare::{BoxFuture, BrokerError};
+use fanfare::{BoxFuture, BrokerError, Sink};
 use lapin::uri::AMQPUri;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -144,7 +144,7 @@ impl RabbitMq {
     }
 }
 
-impl Engine for RabbitMq {
+impl Sink for RabbitMq {
     fn name(&self) -> &'static str {
         "rabbitmq"
     }
@@ -162,6 +162,28 @@ impl Engine for RabbitMq {
         }
     }
 
+    fn is_up(&self) -> bool {
+        self.link.now().is_ok()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.publisher.flush().await;
+            self.stop.send_replace(true);
+            let keeper = self
+                .keeper
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(keeper) = keeper {
+                // An error would be its panic, which has ended it.
+                let _ = keeper.await;
+            }
+        })
+    }
+}
+
+impl Engine for RabbitMq {
     fn open<'a>(
         &'a self,
         subscription: &'a Subscription,
@@ -184,26 +206,6 @@ impl Engine for RabbitMq {
             // What is replayed needs a queue to go to.
             declare_group(&channel, &self.topology, &group.queue).await?;
             Ok(Box::new(QueueDeadLetters(group)) as Box<dyn DeadLetters>)
-        })
-    }
-
-    fn is_up(&self) -> bool {
-        self.link.now().is_ok()
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            self.publisher.flush().await;
-            self.stop.send_replace(true);
-            let keeper = self
-                .keeper
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            if let Some(keeper) = keeper {
-                // An error would be its panic, which has ended it.
-                let _ = keeper.await;
-            }
         })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use fanfare::{BoxFuture, BrokerError, BrokerErrorKind};
+use fanfare::{BoxFuture, BrokerError, BrokerErrorKind, Sink};
 use fanfare_brokers::services::{
     Dead, DeadLetters, Delivery, Engine, Failure, Record, Settle, Source, Subscription,
 };
@@ -133,7 +133,7 @@ fn away() -> BrokerError {
     BrokerError::new(BrokerErrorKind::Unavailable, "not heard")
 }
 
-impl Engine for Memory {
+impl Sink for Memory {
     fn name(&self) -> &'static str {
         "memory"
     }
@@ -152,6 +152,17 @@ impl Engine for Memory {
         Box::pin(async { Ok(()) })
     }
 
+    fn is_up(&self) -> bool {
+        *self.is_up.lock().unwrap()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        *self.is_up.lock().unwrap() = false;
+        Box::pin(async {})
+    }
+}
+
+impl Engine for Memory {
     fn open<'a>(
         &'a self,
         subscription: &'a Subscription,
@@ -173,15 +184,6 @@ impl Engine for Memory {
     ) -> BoxFuture<'a, Result<Box<dyn DeadLetters>, BrokerError>> {
         let letters = Letters(self.server.clone(), key(subscription));
         Box::pin(async { Ok(Box::new(letters) as Box<dyn DeadLetters>) })
-    }
-
-    fn is_up(&self) -> bool {
-        *self.is_up.lock().unwrap()
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        *self.is_up.lock().unwrap() = false;
-        Box::pin(async {})
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where accepted events wait while the broker is away.
+//! Where what was accepted waits while the server that it is for is away.
 
 use std::fmt;
 
@@ -7,7 +7,17 @@ use bytes::Bytes;
 use crate::BoxFuture;
 use crate::history::HistoryError;
 
-/// Keeps what a node has accepted and its broker has not, in order, for as long as that is away, and
+/// Whom a spill keeps things for. Each has lanes and a bound of its own, so that one server which is
+/// away for long does not take the room that the outage of the other needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SpillPart {
+    /// Events for the broker between nodes.
+    Broker,
+    /// Records for the topics of backend services.
+    Topics,
+}
+
+/// Keeps what a node has accepted and a server has not, in order, for as long as that is away, and
 /// through the end of the process. Bounded in bytes.
 pub trait Spill: fmt::Debug + Send + Sync + 'static {
     /// Adds to the end of a lane. Resolves once it will survive; appends of many lanes may become one
@@ -33,6 +43,9 @@ pub trait Spill: fmt::Debug + Send + Sync + 'static {
     /// How many frames there are, in all lanes.
     fn len(&self) -> u64;
 
+    /// How many bytes of frames it would still take; each frame counts up to 100 more than it has.
+    fn room(&self) -> u64;
+
     /// Whether nothing waits.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -52,8 +65,8 @@ pub enum SpillError {
 impl fmt::Display for SpillError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Full => "as much waits for the broker as may",
-            Self::Failed(_) => "what waits for the broker cannot be kept",
+            Self::Full => "as much waits for the server as may",
+            Self::Failed(_) => "what waits for the server cannot be kept",
         })
     }
 }

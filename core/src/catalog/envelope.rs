@@ -1,11 +1,12 @@
 //! The object that an event's data travels in.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 use schemars::{JsonSchema, SchemaGenerator};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -45,7 +46,9 @@ struct Field {
     name: &'static str,
     is_required: bool,
     check: fn(&RawValue) -> Result<(), Problem>,
-    fill: Option<fn(&Fill<'_>) -> String>,
+    fill: Option<Write>,
+    /// The members that are written where they were left out.
+    members: &'static [(&'static str, Write)],
     schema: fn(&mut SchemaGenerator) -> Value,
 }
 
@@ -59,6 +62,9 @@ pub(super) enum Occurrence {
     /// Where a publisher sent it.
     Sometimes,
 }
+
+/// Gives the JSON of a value that was left out.
+type Write = fn(&Fill<'_>) -> String;
 
 /// What an envelope is completed with.
 #[derive(Clone, Copy, Debug)]
@@ -155,36 +161,46 @@ impl Envelope {
     /// Adds a field that must be there, and be a `T`.
     #[must_use]
     pub fn required<T: DeserializeOwned + JsonSchema>(self, name: &'static str) -> Self {
-        self.field::<T>(name, true, None)
+        self.field::<T>(name, true, None, &[])
     }
 
     /// Adds a field that may be left out, and otherwise is a `T`.
     #[must_use]
     pub fn optional<T: DeserializeOwned + JsonSchema>(self, name: &'static str) -> Self {
-        self.field::<T>(name, false, None)
+        self.field::<T>(name, false, None, &[])
     }
 
     /// Adds a field that is a `T`, and is written where it was left out, as the JSON that `fill` gives.
     #[must_use]
-    pub fn filled<T: DeserializeOwned + JsonSchema>(
+    pub fn filled<T: DeserializeOwned + JsonSchema>(self, name: &'static str, fill: Write) -> Self {
+        self.field::<T>(name, false, Some(fill), &[])
+    }
+
+    /// Adds a field that is an object and a `T`, in which each of `members` is written where it was
+    /// left out, as the JSON that stands beside its name. Where the whole field was left out it is made
+    /// of them.
+    #[must_use]
+    pub fn completed<T: DeserializeOwned + JsonSchema>(
         self,
         name: &'static str,
-        fill: fn(&Fill<'_>) -> String,
+        members: &'static [(&'static str, Write)],
     ) -> Self {
-        self.field::<T>(name, false, Some(fill))
+        self.field::<T>(name, false, None, members)
     }
 
     fn field<T: DeserializeOwned + JsonSchema>(
         mut self,
         name: &'static str,
         is_required: bool,
-        fill: Option<fn(&Fill<'_>) -> String>,
+        fill: Option<Write>,
+        members: &'static [(&'static str, Write)],
     ) -> Self {
         self.fields.push(Field {
             name,
             is_required,
             check: |json| parse::<T>(json).map(|_| ()),
             fill,
+            members,
             schema: schema_of::<T>,
         });
         self
@@ -254,9 +270,9 @@ impl Envelope {
             fields.push((name, Occurrence::Filled, json!({ "const": family })));
         }
         for field in &self.fields {
-            let occurrence = match (field.is_required, field.fill) {
-                (true, _) => Occurrence::Always,
-                (false, fill) => occurs(fill.is_some()),
+            let occurrence = match field.is_required {
+                true => Occurrence::Always,
+                false => occurs(field.fill.is_some() || !field.members.is_empty()),
             };
             fields.push((field.name, occurrence, (field.schema)(generator)));
         }
@@ -283,9 +299,16 @@ impl Envelope {
                 }
             } else if name == self.data {
                 data = Some(*value);
+                // serde would read a struct from an array as well.
+                if value.get().starts_with('[') {
+                    problems.push(Problem::new(self.data, "is not an object"));
+                }
             } else if let Some(field) = self.fields.iter().find(|field| field.name == name) {
                 if let Err(problem) = (field.check)(value) {
                     problems.push(problem.below(name));
+                } else if !field.members.is_empty() && !value.get().starts_with('{') {
+                    // As above.
+                    problems.push(Problem::new(name.as_ref(), "is not an object"));
                 }
             } else if !self.has(name) {
                 problems.push(Problem::new(name.as_ref(), "is no field of the envelope"));
@@ -339,20 +362,50 @@ impl Envelope {
         if let Some(family) = self.family {
             add(family, &format!("\"{}\"", fill.family));
         }
+        let mut completed = Vec::new();
         for field in &self.fields {
             if let Some(value) = field.fill {
                 add(field.name, &value(fill));
+            }
+            if field.members.is_empty() {
+                continue;
+            }
+            match sent.field(field.name) {
+                None => add(field.name, &field.completed("{}", fill)),
+                Some(value) => completed.push((field.name, field.completed(value.get(), fill))),
             }
         }
         let id = self.id.and_then(|id| draft.field(id));
         let id = id.and_then(string);
         let id = id.map_or_else(|| fill.id.to_owned(), Cow::into_owned);
-        let whole = followed_by(sent.json, &added);
-        let payload = match draft.without_internal() {
+        let whole = followed_by(&sent.with(&completed), &added);
+        let payload = match draft.without_internal(&completed) {
             None => whole.clone(),
             Some(json) => followed_by(&json, &added),
         };
         Completed { id, payload, whole }
+    }
+}
+
+impl Field {
+    /// An object with the members that were left out behind its own.
+    fn completed(&self, object: &str, fill: &Fill<'_>) -> String {
+        // What was sent has been read as a `T` by now.
+        let sent = serde_json::from_str::<BTreeMap<Cow<'_, str>, IgnoredAny>>(object);
+        let sent = sent.unwrap_or_default();
+        let mut members = object.strip_suffix('}').unwrap_or(object).to_owned();
+        let mut is_first = sent.is_empty();
+        for (name, value) in self
+            .members
+            .iter()
+            .filter(|(name, _)| !sent.contains_key(*name))
+        {
+            let comma = if is_first { "" } else { "," };
+            is_first = false;
+            members.push_str(&format!("{comma}\"{name}\":{}", value(fill)));
+        }
+        members.push('}');
+        members
     }
 }
 
@@ -394,8 +447,9 @@ impl<'a> Draft<'a> {
         self.sent.fields()
     }
 
-    /// The envelope without what no client may see; none where there is nothing of it.
-    fn without_internal(&self) -> Option<String> {
+    /// The envelope, some of its values being `completed`, without what no client may see; none where
+    /// there is nothing of it.
+    fn without_internal(&self, completed: &[(&str, String)]) -> Option<String> {
         let internal = self.envelope.internal;
         if internal.is_empty() {
             return None;
@@ -409,7 +463,11 @@ impl<'a> Draft<'a> {
         let kept = kept.filter(|(name, _)| !internal.contains(&&**name));
         Some(object(kept.map(|(name, value)| match &data {
             Some(data) if name == self.envelope.data => (&**name, &**data),
-            _ => (&**name, value.get()),
+            _ => {
+                let completed = completed.iter().find(|(field, _)| field == name);
+                let value = completed.map_or(value.get(), |(_, completed)| completed);
+                (&**name, value)
+            }
         })))
     }
 

@@ -53,6 +53,27 @@ impl<'a> Sent<'a> {
         field.map(|(_, value)| *value)
     }
 
+    /// The object as it was sent, but for some of its members' values.
+    pub(super) fn with(&self, values: &[(&str, String)]) -> Cow<'a, str> {
+        if values.is_empty() {
+            return Cow::Borrowed(self.json);
+        }
+        let mut json = String::with_capacity(self.json.len() + 256);
+        let mut copied = 0;
+        for (name, value) in &self.fields {
+            let Some((_, other)) = values.iter().find(|(known, _)| known == name) else {
+                continue;
+            };
+            // Values are parts of the text that they were read from.
+            let start = value.get().as_ptr().addr() - self.json.as_ptr().addr();
+            json.push_str(&self.json[copied..start]);
+            json.push_str(other);
+            copied = start + value.get().len();
+        }
+        json.push_str(&self.json[copied..]);
+        Cow::Owned(json)
+    }
+
     /// The members of a value, where it is an object.
     pub(super) fn of(value: &'a RawValue) -> Option<Self> {
         Self::read(value.get()).ok()

@@ -397,6 +397,65 @@ mod two_envelopes {
     }
 
     #[test]
+    fn members_that_were_left_out_stand_behind_those_that_were_sent() {
+        let envelope = Envelope::new("eventType", "data")
+            .required::<u64>("userId")
+            .internal(&["internalId"])
+            .completed::<BTreeMap<String, Value>>(
+                "metadata",
+                &[
+                    ("source", |_| "\"test\"".to_owned()),
+                    ("id", |fill| format!("\"{}\"", fill.id)),
+                ],
+            );
+        let catalog = Catalog::new(envelope, &["user.{id}", "admin"], |_| true).with::<Unlocked>();
+        let read = |metadata: &str| {
+            let body = format!(
+                "{{\"eventType\":\"unlocked\", {metadata}\"userId\":7, \"data\":{{\"nftLevel\":2, \"type\":\"tier\"}}}}"
+            );
+            let read = catalog.read_from_server(body.as_bytes(), &Limits::default());
+            read.map(|mut admitted| admitted.remove(0))
+        };
+        let rest = r#""userId":7,"data":{"nftLevel":2,"type":"tier"}"#;
+        for (sent, kept, names) in [
+            ("{}", "{", &["source", "id"][..]),
+            (
+                r#"{ "a": { "b": {} } }"#,
+                r#"{"a":{"b":{}},"#,
+                &["source", "id"],
+            ),
+            (r#"{ "id": "x\u0064" }"#, r#"{"id":"x\u0064","#, &["source"]),
+            (
+                r#"{"source":1, "id":null}"#,
+                r#"{"source":1,"id":null"#,
+                &[],
+            ),
+        ] {
+            for internal in ["", r#""internalId":1, "#] {
+                let admitted = read(&format!("\"metadata\": {sent}, {internal}")).unwrap();
+                let filled = names.iter().map(|name| match *name {
+                    "id" => format!("\"id\":\"{}\"", admitted.id),
+                    _ => r#""source":"test""#.to_owned(),
+                });
+                let filled = filled.collect::<Vec<_>>().join(",");
+                let expected =
+                    format!(r#"{{"eventType":"unlocked","metadata":{kept}{filled}}},{rest}}}"#);
+                assert_eq!(admitted.events[0].payload(), &expected, "{sent}");
+            }
+        }
+        let admitted = read("").unwrap();
+        let expected = format!(
+            r#"{{"eventType":"unlocked",{rest},"metadata":{{"source":"test","id":"{}"}}}}"#,
+            admitted.id
+        );
+        assert_eq!(admitted.events[0].payload(), &expected);
+        for wrong in ["null", "[]", "1", "\"x\""] {
+            let error = read(&format!("\"metadata\": {wrong}, ")).unwrap_err();
+            assert_eq!(error.problems()[0].path, "metadata", "{wrong}");
+        }
+    }
+
+    #[test]
     fn what_stands_in_the_field_of_the_family_is_the_events_own() {
         let mut body = json!({"eventType": "unlocked", "userId": 7, "category": "badge",
             "data": {"nftLevel": 2, "type": "tier"}});

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::channels::ChannelPattern;
 use super::schema::schema_of;
 use super::sent::EnvelopeFields;
+use super::strict::Strict;
 use crate::error::Problem;
 use crate::event::{Guarantee, Priority};
 use crate::retry::Retry;
@@ -180,7 +181,8 @@ fn read<T: TypedEvent>(
 /// Reads a value. A missing field is reported at its own path, where serde knows that of its parent.
 pub(super) fn parse<T: DeserializeOwned>(json: &RawValue) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_str(json.get());
-    serde_path_to_error::deserialize::<_, T>(&mut deserializer).map_err(|error| {
+    let deserializer = Strict(&mut deserializer);
+    serde_path_to_error::deserialize::<_, T>(deserializer).map_err(|error| {
         let parent = match error.path().to_string() {
             root if root == "." => String::new(),
             path => path,

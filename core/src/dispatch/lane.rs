@@ -9,10 +9,11 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tracing::{error, warn};
 
-use super::{Carrier, PATIENCE, Waiting};
+use super::{Carrier, Waiting};
+use crate::BoxFuture;
 use crate::broker::{BrokerError, BrokerErrorKind, Published, Spill, SpillError};
 use crate::event::Stamp;
 
@@ -20,8 +21,8 @@ use crate::event::Stamp;
 const WINDOW: usize = 1_024;
 /// Items that are kept, or sent from there, at a time.
 const CHUNK: usize = 256;
-/// A carrier must say within this whether it has an item; it is believed to be away after it.
-const ANSWER: Duration = Duration::from_secs(12);
+/// How long publishers wait for what was kept before them to be sent, before theirs is kept as well.
+const HASTE: Duration = Duration::from_millis(250);
 /// Between two looks whether the carrier is back.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
 
@@ -37,6 +38,10 @@ pub(super) struct Lane<C: Carrier> {
     unsettled: VecDeque<Entry<C::Item>>,
     /// The places on disk of what the carrier refused.
     refused: HashSet<u64>,
+    /// Whether the carrier has taken something since it failed last. If not, it is tried with one item.
+    proven: bool,
+    /// Until when publishers wait for a carrier that has failed, and has not taken anything since.
+    patience: Option<Instant>,
 }
 
 /// Why nothing more can be handed over.
@@ -83,26 +88,26 @@ impl<C: Carrier> Lane<C> {
             run: Run::new(),
             unsettled: VecDeque::new(),
             refused: HashSet::new(),
+            proven: false,
+            patience: None,
         }
     }
 
     pub(super) async fn run(mut self) {
+        // First of all what an earlier life may have left.
         loop {
-            // First of all what an earlier life may have left.
-            loop {
-                match self.send_again().await {
-                    Ok(()) => break,
-                    Err(End::Refused) => {}
-                    Err(_) => {
-                        self.away.store(true, Ordering::Relaxed);
-                        if let End::Closed = self.sit_out().await {
-                            return;
-                        }
-                    }
+            let end = match self.send_again().await {
+                Ok(()) => {
+                    self.away.store(false, Ordering::Relaxed);
+                    self.flow().await
                 }
-            }
-            self.away.store(false, Ordering::Relaxed);
-            if let End::Closed = self.flow().await {
+                Err(End::Away) => {
+                    self.has_failed();
+                    self.sit_out().await
+                }
+                Err(end) => end,
+            };
+            if let End::Closed = end {
                 return;
             }
         }
@@ -111,6 +116,27 @@ impl<C: Carrier> Lane<C> {
     /// Hands over what comes until something fails. What it leaves unsettled is to be sent again,
     /// whatever became of it: readers take nothing before what failed.
     async fn flow(&mut self) -> End {
+        let end = self.hand_over().await;
+        if let End::Away = end {
+            self.has_failed();
+            self.keep_unsettled().await;
+        }
+        end
+    }
+
+    fn has_failed(&mut self) {
+        self.away.store(true, Ordering::Relaxed);
+        self.proven = false;
+        self.patience.get_or_insert(Instant::now() + C::PATIENCE);
+    }
+
+    fn has_come(&mut self) {
+        self.proven = true;
+        self.patience = None;
+    }
+
+    async fn hand_over(&mut self) -> End {
+        let mut pass = C::Pass::default();
         let mut under_way = FuturesOrdered::new();
         let end = loop {
             tokio::select! {
@@ -123,8 +149,15 @@ impl<C: Carrier> Lane<C> {
                 came = self.queue.recv(), if self.unsettled.len() < WINDOW => {
                     let Some(waiting) = came else { break End::Closed };
                     let entry = self.number(waiting);
-                    under_way.push_back(self.carry(&entry.item, entry.number));
+                    // Where another lane has just found it away, publishers need not wait to find out.
+                    let is_away = self.spill.is_some() && self.away.load(Ordering::Relaxed);
+                    if !is_away {
+                        under_way.push_back(self.carry(&mut pass, &entry));
+                    }
                     self.unsettled.push_back(entry);
+                    if is_away {
+                        break End::Away;
+                    }
                 }
             }
         };
@@ -135,54 +168,95 @@ impl<C: Carrier> Lane<C> {
     /// Sends what is kept on disk, then what is unsettled.
     async fn send_again(&mut self) -> Result<(), End> {
         self.send_what_was_kept().await?;
+        let mut pass = C::Pass::default();
         let mut under_way = FuturesOrdered::new();
         for entry in &self.unsettled {
-            under_way.push_back(self.carry(&entry.item, entry.number));
+            under_way.push_back(self.carry(&mut pass, entry));
         }
-        while let Some(outcome) = under_way.next().await {
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                outcome = under_way.next() => outcome,
+                () = self.out_of_patience() => {
+                    self.lose_patience();
+                    continue;
+                }
+            };
+            let Some(outcome) = outcome else {
+                return Ok(());
+            };
             if let Err(end) = self.settle(outcome) {
                 while under_way.next().await.is_some() {}
                 return Err(end);
             }
         }
-        Ok(())
+    }
+
+    /// Resolves when publishers have waited long enough.
+    async fn out_of_patience(&self) {
+        let waited_for = self.unsettled.iter().any(|entry| entry.done.is_some());
+        match self.patience {
+            Some(patience) if waited_for => sleep_until(patience).await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Tells publishers that what they wait for cannot be accepted. It stays, because it may have
+    /// come, and is sent again with its number.
+    fn lose_patience(&mut self) {
+        for entry in &mut self.unsettled {
+            tell(entry.done.take(), Err(away::<C>()));
+        }
     }
 
     fn carry(
         &self,
-        item: &C::Item,
-        number: u64,
-    ) -> impl Future<Output = Result<Published, BrokerError>> + Send + use<C> {
-        let item = self.carrier.stamp(item, self.run.stamp(number));
-        carry(self.carrier.clone(), item)
+        pass: &mut C::Pass,
+        entry: &Entry<C::Item>,
+    ) -> BoxFuture<'static, Result<Published, BrokerError>> {
+        let stamp = self.run.stamp(entry.number);
+        let item = self.carrier.stamp(&entry.item, stamp);
+        self.carrier.clone().carry(pass, item)
     }
 
     /// Takes in what became of the oldest item that is unsettled.
     fn settle(&mut self, outcome: Result<Published, BrokerError>) -> Result<(), End> {
         match outcome {
             Ok(published) => {
-                if let Some(entry) = self.unsettled.pop_front() {
-                    self.run.settled = entry.number;
-                    tell(entry.done, Ok(published));
-                }
+                self.has_come();
+                self.come(Ok(published));
                 Ok(())
             }
             Err(error) if error.kind() == BrokerErrorKind::Rejected => {
                 match self.unsettled.front_mut() {
-                    Some(entry) if !entry.void => {
-                        entry.void = true;
-                        entry.item = self.carrier.void(&entry.item);
-                        tell(entry.done.take(), Err(error));
-                        Err(End::Refused)
-                    }
+                    Some(entry) if !entry.void => match self.carrier.void(&entry.item) {
+                        Some(void) => {
+                            entry.void = true;
+                            entry.item = void;
+                            tell(entry.done.take(), Err(error));
+                            Err(End::Refused)
+                        }
+                        None => {
+                            self.come(Err(error));
+                            Ok(())
+                        }
+                    },
                     _ => Err(End::Away),
                 }
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                warn!(lane = self.number, error, "the broker is away");
+                warn!(lane = self.number, error, "{} is away", C::NAME);
                 Err(End::Away)
             }
+        }
+    }
+
+    /// Is done with the oldest item that is unsettled.
+    fn come(&mut self, outcome: Result<Published, BrokerError>) {
+        if let Some(entry) = self.unsettled.pop_front() {
+            self.run.settled = entry.number;
+            tell(entry.done, outcome);
         }
     }
 
@@ -200,20 +274,16 @@ impl<C: Carrier> Lane<C> {
 
     /// Waits until the carrier may be back, and keeps what must arrive meanwhile.
     async fn sit_out(&mut self) -> End {
-        let patience = Instant::now() + PATIENCE;
         self.keep_unsettled().await;
         // A pause that began anew with each event would never end while events keep coming.
         let mut looks = interval_at(Instant::now() + LOOK, LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 _ = looks.tick() => {
-                    if Instant::now() >= patience {
-                        // They stay, because they may have come, and are sent again with their
-                        // numbers.
-                        for entry in &mut self.unsettled {
-                            tell(entry.done.take(), Err(away()));
-                        }
+                    if self.patience.is_none_or(|patience| Instant::now() >= patience) {
+                        self.lose_patience();
                     }
                     if self.carrier.is_up() {
                         return End::Away;
@@ -237,7 +307,7 @@ impl<C: Carrier> Lane<C> {
             let frames = chunk.map(|entry| self.frame(entry)).collect::<Vec<_>>();
             let count = frames.len();
             if let Err(problem) = spill.append(self.number, frames).await {
-                complain(&problem);
+                complain::<C>(&problem);
                 return;
             }
             for entry in self.unsettled.drain(..count) {
@@ -255,7 +325,7 @@ impl<C: Carrier> Lane<C> {
         while let Some(waiting) = next.take() {
             match self.carrier.make_do(&waiting.item) {
                 Some(outcome) => tell(Some(waiting.done), outcome),
-                None if spill.is_none() => tell(Some(waiting.done), Err(away())),
+                None if spill.is_none() => tell(Some(waiting.done), Err(away::<C>())),
                 None => entries.push(self.number(waiting)),
             }
             if entries.len() < CHUNK {
@@ -274,10 +344,10 @@ impl<C: Carrier> Lane<C> {
                 }
             }
             Err(problem) => {
-                complain(&problem);
+                complain::<C>(&problem);
                 self.run.next = first;
                 for entry in entries {
-                    tell(entry.done, Err(away()));
+                    tell(entry.done, Err(away::<C>()));
                 }
             }
         }
@@ -294,13 +364,15 @@ impl<C: Carrier> Lane<C> {
             return Ok(());
         };
         loop {
+            let chunk = if self.proven { CHUNK } else { 1 };
             let kept = spill
-                .read(self.number, CHUNK)
+                .read(self.number, chunk)
                 .await
-                .map_err(|problem| failed(&problem))?;
+                .map_err(|problem| failed::<C>(&problem))?;
             let Some(&(last, _)) = kept.last() else {
                 return Ok(());
             };
+            let is_much = kept.len() == chunk;
             let came = self.send_frames(kept).await;
             let (up_to, end) = match came {
                 Ok(()) => (Some(last), None),
@@ -310,15 +382,16 @@ impl<C: Carrier> Lane<C> {
                 spill
                     .remove(self.number, up_to)
                     .await
-                    .map_err(|problem| failed(&problem))?;
+                    .map_err(|problem| failed::<C>(&problem))?;
                 // A spill that has been emptied may give places again.
                 self.refused.retain(|place| *place > up_to);
             }
             if let Some(end) = end {
                 return Err(end);
             }
-            // While much is left, publishers do not wait for it.
-            if let Ok(waiting) = self.queue.try_recv() {
+            // While much is left, publishers do not wait for it. Of the rest they do: what was kept in
+            // its place would be the rest of the next round, and so on.
+            if is_much && let Ok(waiting) = self.queue.try_recv() {
                 self.keep_new(waiting).await;
             }
         }
@@ -326,6 +399,7 @@ impl<C: Carrier> Lane<C> {
 
     /// Sends frames in order. Where not all came, says up to which place they need not be sent again.
     async fn send_frames(&mut self, frames: Vec<(u64, Bytes)>) -> Result<(), (Option<u64>, End)> {
+        let mut pass = C::Pass::default();
         let mut under_way = FuturesOrdered::new();
         let mut places = VecDeque::new();
         for (place, frame) in frames {
@@ -333,51 +407,76 @@ impl<C: Carrier> Lane<C> {
                 error!(lane = self.number, place, "what was kept cannot be read");
                 continue;
             };
-            if self.refused.contains(&place) {
-                item = self.carrier.void(&item);
+            if self.refused.contains(&place)
+                && let Some(void) = self.carrier.void(&item)
+            {
+                item = void;
             }
-            under_way.push_back(carry(self.carrier.clone(), item));
-            places.push_back(place);
+            under_way.push_back(self.carrier.clone().carry(&mut pass, item.clone()));
+            places.push_back((place, item));
         }
         let mut came = None;
-        while let Some(outcome) = under_way.next().await {
-            let place = places.pop_front();
+        let haste = Instant::now() + HASTE;
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                outcome = under_way.next() => outcome,
+                waiting = Self::late(&mut self.queue, haste) => {
+                    self.keep_new(waiting).await;
+                    continue;
+                }
+            };
+            let Some(outcome) = outcome else {
+                return Ok(());
+            };
+            let (place, item) = places
+                .pop_front()
+                .expect("a place for each that is under way");
             let end = match outcome {
                 Ok(_) => {
-                    came = place;
+                    self.has_come();
+                    came = Some(place);
                     continue;
                 }
                 Err(error) if error.kind() == BrokerErrorKind::Rejected => {
                     let error = &error as &dyn std::error::Error;
                     error!(
                         error,
-                        "the broker refuses what was accepted while it was away"
+                        "{} refuses what was accepted while it was away",
+                        C::NAME
                     );
-                    match place.map(|place| self.refused.insert(place)) {
-                        Some(true) => End::Refused,
-                        _ => End::Away,
+                    if self.carrier.void(&item).is_none() {
+                        came = Some(place);
+                        continue;
+                    }
+                    if self.refused.insert(place) {
+                        End::Refused
+                    } else {
+                        End::Away
                     }
                 }
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    warn!(lane = self.number, error, "the broker is away again");
+                    warn!(lane = self.number, error, "{} is away again", C::NAME);
                     End::Away
                 }
             };
             while under_way.next().await.is_some() {}
             return Err((came, end));
         }
-        Ok(())
     }
-}
 
-async fn carry<C: Carrier>(carrier: Arc<C>, item: C::Item) -> Result<Published, BrokerError> {
-    timeout(ANSWER, carrier.carry(item))
-        .await
-        .unwrap_or_else(|_| {
-            let kind = BrokerErrorKind::Unavailable;
-            Err(BrokerError::new(kind, "the broker does not answer"))
-        })
+    /// The next that waits, once it has waited for too long.
+    async fn late(
+        queue: &mut mpsc::UnboundedReceiver<Waiting<C::Item>>,
+        haste: Instant,
+    ) -> Waiting<C::Item> {
+        sleep_until(haste).await;
+        match queue.recv().await {
+            Some(waiting) => waiting,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Run {
@@ -406,15 +505,17 @@ fn tell(
     let _ = publisher.map(|publisher| publisher.send(outcome));
 }
 
-fn away() -> BrokerError {
-    BrokerError::new(BrokerErrorKind::Unavailable, "the broker is away")
+fn away<C: Carrier>() -> BrokerError {
+    let sentence = format!("{} is away", C::NAME);
+    BrokerError::new(BrokerErrorKind::Unavailable, sentence)
 }
 
-fn failed(problem: &SpillError) -> End {
-    complain(problem);
+fn failed<C: Carrier>(problem: &SpillError) -> End {
+    complain::<C>(problem);
     End::Away
 }
 
-fn complain(problem: &SpillError) {
-    warn!(error = problem as &dyn std::error::Error, "spill");
+fn complain<C: Carrier>(problem: &SpillError) {
+    let error = problem as &dyn std::error::Error;
+    warn!(error, "what waits for {}", C::NAME);
 }

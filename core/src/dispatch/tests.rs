@@ -43,8 +43,16 @@ enum Fate {
 
 impl Carrier for Wire {
     type Item = Item;
+    type Pass = ();
 
-    fn carry(&self, item: Item) -> BoxFuture<'_, Result<Published, BrokerError>> {
+    const NAME: &'static str = "the wire";
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn carry(
+        self: Arc<Self>,
+        (): &mut (),
+        item: Item,
+    ) -> BoxFuture<'static, Result<Published, BrokerError>> {
         Box::pin(async move {
             let unavailable = || Err(BrokerError::new(BrokerErrorKind::Unavailable, "away"));
             if self.down.load(Ordering::Relaxed) {
@@ -85,8 +93,8 @@ impl Carrier for Wire {
         }
     }
 
-    fn void(&self, item: &Item) -> Item {
-        Item { id: VOID, ..*item }
+    fn void(&self, item: &Item) -> Option<Item> {
+        Some(Item { id: VOID, ..*item })
     }
 
     fn encode(&self, item: &Item) -> Bytes {
@@ -186,9 +194,13 @@ impl Spill for Kept {
     fn len(&self) -> u64 {
         self.lanes.lock().unwrap().len() as u64
     }
+
+    fn room(&self) -> u64 {
+        self.most as u64 - self.len()
+    }
 }
 
-fn spill(most: usize) -> Arc<dyn Spill> {
+pub(crate) fn spill(most: usize) -> Arc<dyn Spill> {
     Arc::new(Kept {
         lanes: Mutex::default(),
         most,
@@ -211,12 +223,16 @@ async fn publish(dispatch: &Dispatch<Wire>, item: Item) -> Result<Published, Bro
 #[tokio::test(start_paused = true)]
 async fn without_a_disk_nothing_is_accepted_while_the_broker_is_away() {
     let wire = Arc::<Wire>::default();
-    let dispatch = Dispatch::start(wire.clone(), None, 0);
+    let dispatch = Dispatch::start(wire.clone(), None);
     publish(&dispatch, item(1)).await.unwrap();
     wire.down.store(true, Ordering::Relaxed);
     let begun = Instant::now();
     assert!(publish(&dispatch, item(2)).await.is_err());
-    assert!(begun.elapsed() < PATIENCE * 2, "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Wire::PATIENCE * 2,
+        "{:?}",
+        begun.elapsed()
+    );
     let begun = Instant::now();
     assert!(publish(&dispatch, item(3)).await.is_err());
     assert!(
@@ -241,7 +257,7 @@ async fn without_a_disk_nothing_is_accepted_while_the_broker_is_away() {
 async fn what_is_kept_comes_first_when_the_broker_is_back() {
     let wire = Arc::<Wire>::default();
     let kept = spill(1_000);
-    let dispatch = Dispatch::start(wire.clone(), Some(&kept), 0);
+    let dispatch = Dispatch::start(wire.clone(), Some(&kept));
     wire.down.store(true, Ordering::Relaxed);
     for id in 0..600 {
         publish(&dispatch, item(id)).await.unwrap();
@@ -250,7 +266,7 @@ async fn what_is_kept_comes_first_when_the_broker_is_back() {
     // The process ends, and another one goes on.
     drop(dispatch);
     wire.down.store(false, Ordering::Relaxed);
-    let dispatch = Dispatch::start(wire.clone(), Some(&kept), 0);
+    let dispatch = Dispatch::start(wire.clone(), Some(&kept));
     publish(&dispatch, item(600)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(wire.taken(), (0..=600).collect::<Vec<_>>());
@@ -261,7 +277,7 @@ async fn what_is_kept_comes_first_when_the_broker_is_back() {
 async fn the_brokers_return_is_noticed_while_events_keep_coming() {
     let wire = Arc::<Wire>::default();
     let kept = spill(100_000);
-    let dispatch = Dispatch::start(wire.clone(), Some(&kept), 0);
+    let dispatch = Dispatch::start(wire.clone(), Some(&kept));
     wire.down.store(true, Ordering::Relaxed);
     let mut ids = 0..;
     for id in ids.by_ref().take(100) {
@@ -281,7 +297,7 @@ async fn the_brokers_return_is_noticed_while_events_keep_coming() {
 async fn a_spill_that_is_full_refuses() {
     let wire = Arc::<Wire>::default();
     let kept = spill(3);
-    let dispatch = Dispatch::start(wire.clone(), Some(&kept), 0);
+    let dispatch = Dispatch::start(wire.clone(), Some(&kept));
     publish(&dispatch, item(0)).await.unwrap();
     wire.down.store(true, Ordering::Relaxed);
     for id in 1..=3 {
@@ -292,6 +308,53 @@ async fn a_spill_that_is_full_refuses() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     publish(&dispatch, item(5)).await.unwrap();
     assert_eq!(wire.taken(), [0, 1, 2, 3, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishers_do_not_wait_for_a_server_that_hangs_when_it_is_tried_again() {
+    let wire = Arc::<Wire>::default();
+    let kept = spill(1_000);
+    let dispatch = Dispatch::start(wire.clone(), Some(&kept));
+    wire.down.store(true, Ordering::Relaxed);
+    publish(&dispatch, item(0)).await.unwrap();
+    // It takes connections again, and answers nothing for a while.
+    *wire.fates.lock().unwrap() = [Fate::Outage(8_000)].into();
+    wire.down.store(false, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(wire.fates.lock().unwrap().is_empty(), "it is being tried");
+    let begun = Instant::now();
+    for id in 1..9 {
+        publish(&dispatch, item(id)).await.unwrap();
+    }
+    assert!(
+        begun.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        begun.elapsed()
+    );
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    publish(&dispatch, item(9)).await.unwrap();
+    assert_eq!(wire.taken(), (0..10).collect::<Vec<_>>());
+    assert!(kept.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_learns_from_the_others_that_the_server_is_away() {
+    let wire = Arc::<Wire>::default();
+    let kept = spill(1_000);
+    let dispatch = Dispatch::start(wire.clone(), Some(&kept));
+    *wire.fates.lock().unwrap() = [Fate::Outage(5_000), Fate::Outage(5_000)].into();
+    publish(&dispatch, item(0)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let begun = Instant::now();
+    for lane in 1..4 {
+        let room = dispatch.room(lane, &item(1)).await;
+        dispatch.send(lane, item(1), room).await.unwrap();
+    }
+    assert!(
+        begun.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
@@ -323,7 +386,7 @@ proptest! {
             let wire = Arc::<Wire>::default();
             *wire.fates.lock().unwrap() = fates.into();
             let kept = most.map(spill);
-            let dispatch = Arc::new(Dispatch::start(wire.clone(), kept.as_ref(), 0));
+            let dispatch = Arc::new(Dispatch::start(wire.clone(), kept.as_ref()));
             let mut publishers = Vec::new();
             for (id, pause) in (0..).zip(pauses) {
                 let room = dispatch.room(0, &item(id)).await;

@@ -47,11 +47,11 @@ pub use self::error::{OpenError, OpenErrorKind};
 use self::files::{Files, FilesError};
 use self::queue::{Append, CLOSED, Queue};
 use self::record::decode_event;
-use self::spill::Spilled;
+use self::spill::{Part, Spilled};
 use self::writer::Writer;
 use super::{Appended, HistoryError, HistoryStore, Page, Receipt, Retention};
 use crate::BoxFuture;
-use crate::broker::Spill;
+use crate::broker::{Spill, SpillPart};
 use crate::channel::Channel;
 use crate::event::{Event, Position};
 use crate::sync::Mutex;
@@ -269,9 +269,8 @@ impl HistoryStore for Disk {
         self.shared.receipts.get(channel).map(|receipt| *receipt)
     }
 
-    fn spill(&self, bytes: u64) -> Option<Arc<dyn Spill>> {
-        self.spilled.bound(bytes);
-        Some(self.spilled.clone())
+    fn spill(&self, part: SpillPart, bytes: u64) -> Option<Arc<dyn Spill>> {
+        Some(Arc::new(Part::new(self.spilled.clone(), part, bytes)))
     }
 
     fn expire(&self) {

@@ -23,7 +23,7 @@ use crate::history::Retention;
 use crate::ingress::Delivered;
 use crate::presence::{Member, Members, PresencePolicy, member};
 use crate::sync::Mutex;
-use crate::wire::Flush;
+use crate::wire::{Flush, KnownForms};
 
 /// A channel with subscribers on this node.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(crate) struct Channel {
     phase: u8,
     /// The subscribers of each worker.
     lists: Box<[Mutex<Subscribers>]>,
+    forms: KnownForms,
     state: Mutex<State>,
     /// Who is there, where the channel's policy wants to know.
     presence: Option<Presence>,
@@ -92,6 +93,7 @@ impl Channel {
             }),
             phase,
             lists: (0..workers).map(|_| Mutex::default()).collect(),
+            forms: KnownForms::default(),
             state: Mutex::new(State {
                 pending: Pending::default(),
                 flushing: false,

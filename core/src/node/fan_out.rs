@@ -1,14 +1,19 @@
 //! Events on their way to the broker between nodes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use crate::BoxFuture;
 use crate::broker::{Broker, BrokerError, BrokerErrorKind, Published};
 use crate::dispatch::Carrier;
 use crate::event::{Event, Guarantee, Stamp};
 use crate::hub::Hub;
+
+/// A broker must say within this whether it has an event; it is believed to be away after it.
+const ANSWER: Duration = Duration::from_secs(12);
 
 /// The broker, as dispatch uses it.
 #[derive(Debug)]
@@ -19,9 +24,23 @@ pub(super) struct FanOut {
 
 impl Carrier for FanOut {
     type Item = Event;
+    type Pass = ();
 
-    fn carry(&self, event: Event) -> BoxFuture<'_, Result<Published, BrokerError>> {
-        self.broker.publish(event)
+    const NAME: &'static str = "the broker";
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn carry(
+        self: Arc<Self>,
+        (): &mut (),
+        event: Event,
+    ) -> BoxFuture<'static, Result<Published, BrokerError>> {
+        Box::pin(async move {
+            let published = timeout(ANSWER, self.broker.publish(event)).await;
+            published.unwrap_or_else(|_| {
+                let kind = BrokerErrorKind::Unavailable;
+                Err(BrokerError::new(kind, "the broker does not answer"))
+            })
+        })
     }
 
     fn is_up(&self) -> bool {
@@ -32,8 +51,8 @@ impl Carrier for FanOut {
         event.clone().stamped(stamp)
     }
 
-    fn void(&self, event: &Event) -> Event {
-        event.void()
+    fn void(&self, event: &Event) -> Option<Event> {
+        Some(event.void())
     }
 
     fn encode(&self, event: &Event) -> Bytes {

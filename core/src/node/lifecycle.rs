@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use super::fan_out::FanOut;
 use super::interest::Interest;
+use super::services::Services;
 use super::{Inner, Node, draining};
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, SpillPart};
 use crate::builder::NodeBuilder;
 use crate::channel::Channel;
 use crate::cluster::Cluster;
@@ -53,14 +54,19 @@ impl Node {
         parts.broker.start(Ingress::new(&hub)).await?;
         hub.start();
         hub.shared.metrics.broker_up.set(1.0);
-        let spilled = hub.shared.config.buffers.spill as u64;
-        let spill = hub.shared.ledger.store().spill(spilled);
+        let buffers = &hub.shared.config.buffers;
+        let store = hub.shared.ledger.store();
+        let spill = store.spill(SpillPart::Broker, buffers.spill as u64);
         let dispatch = (!parts.broker.is_local()).then(|| {
             let carrier = FanOut {
                 broker: parts.broker.clone(),
                 hub: hub.clone(),
             };
-            Dispatch::start(Arc::new(carrier), spill.as_ref(), 0)
+            Dispatch::start(Arc::new(carrier), spill.as_ref())
+        });
+        let services = parts.sink.map(|sink| {
+            let spill = store.spill(SpillPart::Topics, buffers.topics_spill as u64);
+            Services::start(sink, spill)
         });
         let remote = !parts.broker.is_local();
         let interest = remote.then(|| Interest::start(parts.broker.clone()));
@@ -79,6 +85,7 @@ impl Node {
             hub,
             dispatch,
             spill,
+            services,
             interest,
             _speaking: speaking,
             broker: parts.broker,
@@ -114,7 +121,8 @@ impl Node {
     }
 
     /// Goes down in order: takes in nobody, flushes what waits, closes the connections in paced
-    /// batches so that they find other nodes one after the other, and leaves the broker.
+    /// batches so that they find other nodes one after the other, and leaves the broker and the server
+    /// of the service topics. What waits on disk for those stays there for the node's next life.
     ///
     /// Takes at most [`Drain::limit`](crate::config::Drain) and a moment; connections that have not
     /// ended by then are cut when their sessions are dropped. A second call returns at once.
@@ -148,7 +156,11 @@ impl Node {
         if let Some(cluster) = self.0.hub.cluster.get() {
             cluster.leave().await;
         }
-        self.0.broker.shutdown().await;
+        tokio::join!(self.0.broker.shutdown(), async {
+            if let Some(services) = &self.0.services {
+                services.shutdown().await;
+            }
+        });
         self.0.hub.shared.ledger.store().close().await;
     }
 }
@@ -181,6 +193,9 @@ impl Inner {
         shared.metrics.outbox_bytes.set(waiting as f64);
         let spilled = self.spill.as_ref().map_or(0, |spill| spill.len());
         shared.metrics.spilled.set(spilled as f64);
+        if let Some(services) = &self.services {
+            services.look_after();
+        }
         self.hub.announce_leaves();
         let swept = self.hub.sweep();
         if let Some(interest) = &self.interest {

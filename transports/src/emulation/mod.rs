@@ -134,15 +134,25 @@ impl Emulation {
             _session: session,
         };
         Ok(match stream {
-            Stream::Http => events::answer("application/x-ndjson", held, outbound, |disconnect| {
-                let mut line = last_push(disconnect);
-                line.push(b'\n');
-                line
-            }),
-            Stream::Events => events::answer("text/event-stream", held, outbound, |disconnect| {
-                let push = last_push(disconnect);
-                [b"data: ", &push[..], b"\n\n"].concat()
-            }),
+            Stream::Http => events::answer(
+                "application/x-ndjson",
+                held,
+                outbound,
+                |disconnect: &Disconnect| {
+                    let mut line = last_push(disconnect);
+                    line.push(b'\n');
+                    Bytes::from(line)
+                },
+            ),
+            Stream::Events => events::answer(
+                "text/event-stream",
+                held,
+                outbound,
+                |disconnect: &Disconnect| {
+                    let push = last_push(disconnect);
+                    Bytes::from([b"data: ", &push[..], b"\n\n"].concat())
+                },
+            ),
         })
     }
 

@@ -6,14 +6,27 @@ use std::sync::Arc;
 use fanfare::codec::{Messages, Notice, Reply, Request};
 use fanfare::{Channel, Codec, Disconnect, Error, Publication};
 
-/// Every member ends with a comma, so that flushes can stand one behind the other; whoever closes
-/// the list takes the last one off. The cursor stands beside the list.
+use crate::notation::Notation;
+
+/// Every member ends with a comma, or in EDN with a space, so that flushes can stand one behind the
+/// other; whoever closes the list takes the last one off. The cursor stands beside the list.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Members;
+pub(super) struct Members {
+    notation: Notation,
+}
+
+impl Members {
+    pub(super) const fn new(notation: Notation) -> Self {
+        Self { notation }
+    }
+}
 
 impl Codec for Members {
     fn name(&self) -> &'static str {
-        "long-poll"
+        match self.notation {
+            Notation::Json => "long-poll",
+            Notation::Edn => "long-poll-edn",
+        }
     }
 
     fn publications(
@@ -30,10 +43,20 @@ impl Codec for Members {
             };
             // Channel names need no escaping: their alphabet has none of what JSON escapes.
             let offset = position.offset;
-            write!(text, r#"{{"channel":"{channel}","offset":{offset},"data":"#)
-                .expect("writing to a Vec does not fail");
-            text.extend_from_slice(publication.event().payload());
-            text.extend_from_slice(b"},");
+            match self.notation {
+                Notation::Json => {
+                    write!(text, r#"{{"channel":"{channel}","offset":{offset},"data":"#)
+                }
+                Notation::Edn => {
+                    write!(text, r#"{{:channel "{channel}" :offset {offset} :data "#)
+                }
+            }
+            .expect("writing to a Vec does not fail");
+            text.extend_from_slice(&self.notation.envelope(publication.event()));
+            text.extend_from_slice(match self.notation {
+                Notation::Json => b"},",
+                Notation::Edn => b"} ",
+            });
         }
     }
 

@@ -4,6 +4,7 @@ mod body;
 mod codec;
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare::{Error, ErrorKind, Node, Polled, metrics};
@@ -13,6 +14,8 @@ use http::{HeaderValue, Method, Response, header};
 use self::body::Answer;
 use self::codec::Members;
 use crate::Body;
+use crate::notation::{Notation, varies};
+use crate::plain::Plain;
 use crate::request::query;
 use crate::subscriber::{Subscriber, refused};
 
@@ -30,22 +33,32 @@ const MOST: u64 = 60;
 pub(crate) async fn answer(node: &Node, parts: &Parts) -> Result<Response<Body>, Error> {
     let wait = wait(parts).inspect_err(|_| metrics::connection_rejected("bad_request"))?;
     let subscriber = Subscriber::of(node, parts).await?;
+    let notation = Notation::of(&parts.headers);
     let body = if parts.method == Method::HEAD {
         Body::empty()
     } else {
-        let (session, connect) = subscriber.open(node, "long_poll", Members)?;
+        let codec = Members::new(notation);
+        let (session, connect) = subscriber.open(node, "long_poll", codec, Arc::new(Plain))?;
         let polled = session.poll(connect, wait).await.map_err(refused)?;
         // As long as the system goes on with a connection that takes nothing.
         let limit = node.config().heartbeat.comment * 5 / 6;
-        Body::stream(Answer::new(json(&polled), limit))
+        let text = match notation {
+            Notation::Json => json(&polled),
+            Notation::Edn => edn(&polled),
+        };
+        Body::stream(Answer::new(text, limit))
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
+        HeaderValue::from_static(match notation {
+            Notation::Json => "application/json",
+            Notation::Edn => "application/edn",
+        }),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    varies(&mut response);
     Ok(response)
 }
 
@@ -84,6 +97,33 @@ fn json(polled: &Polled) -> Vec<u8> {
     text.push(b'}');
     if !polled.recovered {
         text.extend_from_slice(br#","recovered":false"#);
+    }
+    text.push(b'}');
+    text
+}
+
+/// As [`json`], key by key. Channels are strings as elsewhere, also where they are keys: not every
+/// name of one is a keyword's.
+fn edn(polled: &Polled) -> Vec<u8> {
+    let events = polled.events.strip_suffix(b" ").unwrap_or(&polled.events);
+    let mut text = Vec::with_capacity(events.len() + 160 * (polled.cursor.len() + 1));
+    write(
+        &mut text,
+        format_args!(r#"{{:cursor "{}" :events ["#, polled.cursor),
+    );
+    text.extend_from_slice(events);
+    text.extend_from_slice(b"] :positions {");
+    for (at, (channel, position)) in polled.cursor.iter().enumerate() {
+        let space = if at > 0 { " " } else { "" };
+        let (epoch, offset) = (position.epoch, position.offset);
+        write(
+            &mut text,
+            format_args!(r#"{space}"{channel}" {{:epoch "{epoch}" :offset {offset}}}"#),
+        );
+    }
+    text.push(b'}');
+    if !polled.recovered {
+        text.extend_from_slice(b" :recovered false");
     }
     text.push(b'}');
     text

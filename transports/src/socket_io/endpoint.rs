@@ -9,19 +9,20 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::polling::{Poll, Polling, Request as PollingRequest};
 use super::refusal::Refusal;
 use super::sessions::{Handle, Sessions, Sid, random_sid};
-use super::websocket::{probe, serve};
+use super::websocket::{Probing, serve};
 use super::{Arguments, PollingFraming, SocketIo};
 use crate::Body;
 use crate::health::Health;
 use crate::publish::read;
 use crate::refusal::{not_opened, refusal};
 use crate::request::{channels, handshake, query};
-use crate::websocket::{Handshake, WebSocketFraming, is_upgrade};
+use crate::websocket::{Framings, Handshake, is_upgrade};
 
 /// The version of Engine.IO that is spoken.
 const VERSION: &str = "4";
@@ -37,7 +38,7 @@ pub(crate) struct SocketIoService {
     codec: Arc<SocketIo>,
     recovering: Arc<SocketIo>,
     polling: Arc<PollingFraming>,
-    websocket: Arc<WebSocketFraming>,
+    websocket: Framings,
     sessions: Arc<Sessions>,
 }
 
@@ -77,13 +78,14 @@ struct Open<'a> {
 
 impl SocketIoService {
     pub(crate) fn new(node: Node, health: Arc<Health>, arguments: Arguments) -> Self {
+        let websocket = Framings::new(&node.config().compression);
         Self {
             node,
             health,
             codec: Arc::new(SocketIo::new(arguments)),
             recovering: Arc::new(SocketIo::new(arguments).recovering()),
             polling: Arc::new(PollingFraming),
-            websocket: Arc::new(WebSocketFraming),
+            websocket,
             sessions: Arc::default(),
         }
     }
@@ -204,31 +206,41 @@ impl SocketIoService {
         body: B,
         codec: &Arc<SocketIo>,
     ) -> Result<Response<Body>, Error> {
-        let opening = Opening {
-            framing: self.websocket.clone(),
-            ..self.opening(&parts, codec)?
-        };
+        let opening = self.opening(&parts, codec)?;
         let mut request = Request::from_parts(parts, body);
-        let Some(handshake) = Handshake::read(&mut request) else {
+        let Some(handshake) = Handshake::read(&mut request, &self.websocket) else {
             return Ok(Refusal::BadRequest.response());
         };
+        let deflates = handshake.deflates();
+        let framing = self.websocket.of(deflates);
+        let opening = Opening {
+            framing: framing.clone(),
+            ..opening
+        };
         let session = self.node.open(opening).map_err(|d| not_opened(&d))?;
-        let engine = Engine::new(session, self.websocket.clone(), self.health.clone());
+        let engine = Engine::new(session, framing, self.health.clone());
         let open = self.open_packet(&random_sid(), &[]);
         let max_message = self.node.config().limits.message;
         let (response, upgrading) = handshake.grant();
-        tokio::spawn(serve(upgrading, engine, open, max_message));
+        tokio::spawn(serve(upgrading, engine, open, max_message, deflates));
         Ok(response)
     }
 
     fn upgrade<B>(&self, mut request: Request<B>, handle: Arc<Handle>) -> Response<Body> {
-        match Handshake::read(&mut request) {
+        match Handshake::read(&mut request, &self.websocket) {
             Some(handshake) => {
                 let limits = &self.node.config().limits;
                 let (max_message, within) = (limits.message, limits.handshake);
-                let framing = self.websocket.clone();
+                let deflates = handshake.deflates();
+                let probing = Probing {
+                    handle,
+                    framing: self.websocket.of(deflates),
+                    deflates,
+                    max_message,
+                    until: Instant::now() + within,
+                };
                 let (response, upgrading) = handshake.grant();
-                tokio::spawn(probe(upgrading, handle, framing, max_message, within));
+                tokio::spawn(probing.serve(upgrading));
                 response
             }
             None => Refusal::BadRequest.response(),

@@ -12,7 +12,7 @@ use super::engine_packet::EnginePacket;
 use super::framing::reframe;
 use super::packet::{MAIN, Packet, write_string};
 use crate::health::Health;
-use crate::websocket::{Receiver, WebSocketFraming};
+use crate::websocket::Receiver;
 
 /// What is answered here is answered while no more than this waits, in bytes: a client that asks
 /// without reading is too slow.
@@ -41,10 +41,9 @@ impl Engine {
     }
 
     /// Moves from polling to a WebSocket.
-    pub(super) fn upgrade(&mut self, framing: Arc<WebSocketFraming>) {
-        self.session.reframe(framing.clone(), |packets| {
-            reframe(packets, &WebSocketFraming)
-        });
+    pub(super) fn upgrade(&mut self, framing: Arc<dyn Framing>) {
+        self.session
+            .reframe(framing.clone(), |packets| reframe(packets, &*framing));
         self.framing = framing;
     }
 

@@ -28,63 +28,40 @@ const READ_BYTES: usize = 512;
 const WRITE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves a connection that begins on the WebSocket, with the packet that opens it.
-pub(super) async fn serve(upgrading: Upgrading, engine: Engine, open: String, max_message: usize) {
+pub(super) async fn serve(
+    upgrading: Upgrading,
+    engine: Engine,
+    open: String,
+    max_message: usize,
+    deflates: bool,
+) {
     let Some(socket) = upgrading.socket().await else {
         return;
     };
     engine.send(open.as_bytes());
     match socket {
         Socket::Tcp(stream, early) => {
-            let socket = WebSocket::new(stream, &early, max_message);
+            let socket = WebSocket::new(stream, &early, max_message).with_deflate(deflates);
             tokio::spawn(socket.serve_lent_to(engine));
         }
         Socket::Stream(stream, lifeline) => {
-            let socket = WebSocket::new(stream, &[], max_message);
+            let socket = WebSocket::new(stream, &[], max_message).with_deflate(deflates);
             Box::pin(socket.serve_to(engine)).await;
             drop(lifeline);
         }
     }
 }
 
-/// Serves a WebSocket to which the client of a polling session may move. Polling goes on where it
-/// does not, `within` this time.
-pub(super) async fn probe(
-    upgrading: Upgrading,
-    handle: Arc<Handle>,
-    framing: Arc<WebSocketFraming>,
-    max_message: usize,
-    within: Duration,
-) {
-    let Some(socket) = upgrading.socket().await else {
-        return;
-    };
-    let probing = Probing {
-        handle,
-        max_message,
-        until: Instant::now() + within,
-    };
-    match socket {
-        Socket::Tcp(mut stream, early) => {
-            if let Some((engine, early)) = probing.run(&mut stream, early, framing).await {
-                let socket = WebSocket::new(stream, &early, max_message);
-                tokio::spawn(socket.serve_lent_to(engine));
-            }
-        }
-        Socket::Stream(mut stream, lifeline) => {
-            if let Some((engine, early)) = probing.run(&mut stream, Bytes::new(), framing).await {
-                let socket = WebSocket::new(stream, &early, max_message);
-                Box::pin(socket.serve_to(engine)).await;
-            }
-            drop(lifeline);
-        }
-    }
-}
-
-/// A WebSocket that is being probed.
-struct Probing {
-    handle: Arc<Handle>,
-    max_message: usize,
-    until: Instant,
+/// A WebSocket to which the client of a polling session may move.
+pub(super) struct Probing {
+    pub(super) handle: Arc<Handle>,
+    /// What the session is framed in if it moves here.
+    pub(super) framing: Arc<dyn Framing>,
+    /// Whether it is compressed, both ways.
+    pub(super) deflates: bool,
+    pub(super) max_message: usize,
+    /// How long the client has to make up its mind.
+    pub(super) until: Instant,
 }
 
 /// How probing ended.
@@ -96,12 +73,34 @@ enum Probed {
 }
 
 impl Probing {
+    /// Serves the WebSocket if the client moves here. Polling goes on where it does not.
+    pub(super) async fn serve(self, upgrading: Upgrading) {
+        let Some(socket) = upgrading.socket().await else {
+            return;
+        };
+        let (max_message, deflates) = (self.max_message, self.deflates);
+        match socket {
+            Socket::Tcp(mut stream, early) => {
+                if let Some((engine, early)) = self.run(&mut stream, early).await {
+                    let socket = WebSocket::new(stream, &early, max_message).with_deflate(deflates);
+                    tokio::spawn(socket.serve_lent_to(engine));
+                }
+            }
+            Socket::Stream(mut stream, lifeline) => {
+                if let Some((engine, early)) = self.run(&mut stream, Bytes::new()).await {
+                    let socket = WebSocket::new(stream, &early, max_message).with_deflate(deflates);
+                    Box::pin(socket.serve_to(engine)).await;
+                }
+                drop(lifeline);
+            }
+        }
+    }
+
     /// The session, moved here, with what was read behind the client's word; none where it stays.
     async fn run(
         self,
         stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
         early: Bytes,
-        framing: Arc<WebSocketFraming>,
     ) -> Option<(Engine, Bytes)> {
         let turn = self.handle.begin_probe();
         let probed = if turn.is_some() {
@@ -127,10 +126,10 @@ impl Probing {
                     mut engine,
                     untaken,
                 } = upgraded;
-                engine.upgrade(framing.clone());
+                engine.upgrade(self.framing.clone());
                 let untaken = reframe(
                     &untaken.into_iter().flatten().collect::<Vec<_>>(),
-                    &*framing,
+                    &*self.framing,
                 );
                 let written = timeout(WRITE_WITHIN, stream.write_all(&untaken)).await;
                 matches!(written, Ok(Ok(()))).then_some((engine, early))
@@ -139,6 +138,8 @@ impl Probing {
                 if turn.is_some() {
                     self.handle.send(Request::Probe(false)).await;
                 }
+                // Before the client hears of it: its next probe may come at once.
+                drop(turn);
                 let frame = match error {
                     Some(error) => close_frame(error.close_code(), &error.to_string()),
                     None => close_frame(NORMAL, ""),
@@ -158,7 +159,7 @@ impl Probing {
         stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
         early: Bytes,
     ) -> io::Result<Probed> {
-        let mut decoder = Decoder::new(self.max_message);
+        let mut decoder = Decoder::new(self.max_message).with_deflate(self.deflates);
         let mut input = BytesMut::from(early);
         let mut is_probed = false;
         loop {

@@ -7,9 +7,13 @@ use fanfare::codec::{Connected, Messages, Notice, Reply, Request};
 use fanfare::{Channel, Codec, Cursor, Disconnect, Error, Publication};
 use serde::Serialize;
 
+use crate::notation::Notation;
+
 /// The event stream format (HTML, "Server-sent events", "Parsing an event stream").
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sse;
+pub(crate) struct Sse {
+    notation: Notation,
+}
 
 #[derive(Serialize)]
 struct Channels<'a> {
@@ -27,9 +31,55 @@ struct Unsubscribed<'a> {
     channel: &'a str,
 }
 
+impl Sse {
+    pub(super) const fn new(notation: Notation) -> Self {
+        Self { notation }
+    }
+
+    /// Writes an event of our own, under a name, so that `onmessage` does not see it.
+    pub(super) fn write_event(self, text: &mut Vec<u8>, name: &str, data: &impl Serialize) {
+        write(text, format_args!("event: {name}\ndata: "));
+        let json = serde_json::to_vec(data).expect("our events are plain structs");
+        text.extend_from_slice(&self.notation.translate(json));
+        text.extend_from_slice(b"\n\n");
+    }
+
+    /// Writes a message that is no event of the node's, without an id. `json` is one line.
+    pub(super) fn write_message(self, text: &mut Vec<u8>, json: String) {
+        text.extend_from_slice(b"data: ");
+        text.extend_from_slice(&self.notation.translate(json.into_bytes()));
+        text.extend_from_slice(b"\n\n");
+    }
+
+    /// Where the client stands before what it recovers, so that one that is cut before its first
+    /// event knows where to resume.
+    fn write_start(self, text: &mut Vec<u8>, connected: &Connected) {
+        let subscriptions = &connected.subscriptions;
+        let positions = subscriptions
+            .iter()
+            .map(|s| (s.channel.clone(), s.position));
+        let cursor = Cursor::from_iter(positions);
+        if !cursor.is_empty() {
+            write(text, format_args!("id: {cursor}\n"));
+        }
+        let lost = subscriptions
+            .iter()
+            .filter(|s| s.was_recovering && !s.recovered);
+        let channels = lost.map(|s| s.channel.as_str()).collect::<Vec<_>>();
+        if channels.is_empty() {
+            text.push(b'\n');
+        } else {
+            self.write_event(text, "unrecovered", &Channels { channels });
+        }
+    }
+}
+
 impl Codec for Sse {
     fn name(&self) -> &'static str {
-        "sse"
+        match self.notation {
+            Notation::Json => "sse",
+            Notation::Edn => "sse-edn",
+        }
     }
 
     fn publications(
@@ -49,14 +99,14 @@ impl Codec for Sse {
             let text = messages.current();
             text.extend_from_slice(b"data: ");
             // One line: payloads hold no newlines.
-            text.extend_from_slice(publication.event().payload());
+            text.extend_from_slice(&self.notation.envelope(publication.event()));
             text.extend_from_slice(b"\n\n");
         }
     }
 
     fn reply(&self, _id: u32, reply: Result<&Reply, &Error>, messages: &mut Messages<'_>) {
         if let Ok(Reply::Connected(connected)) = reply {
-            write_start(messages.current(), connected);
+            self.write_start(messages.current(), connected);
         }
     }
 
@@ -66,11 +116,11 @@ impl Codec for Sse {
             Notice::Dropped { channel, count } => {
                 let channel = channel.as_str();
                 let count = *count;
-                write_event(text, "dropped", &Dropped { channel, count });
+                self.write_event(text, "dropped", &Dropped { channel, count });
             }
             Notice::Unsubscribed { channel } => {
                 let channel = channel.as_str();
-                write_event(text, "unsubscribed", &Unsubscribed { channel });
+                self.write_event(text, "unsubscribed", &Unsubscribed { channel });
             }
             _ => {}
         }
@@ -95,35 +145,6 @@ impl Codec for Sse {
 
     fn decode(&self, _message: &[u8]) -> Result<Vec<Request>, Disconnect> {
         Err(Disconnect::BAD_REQUEST)
-    }
-}
-
-/// Writes an event of our own, under a name, so that `onmessage` does not see it.
-pub(super) fn write_event(text: &mut Vec<u8>, name: &str, data: &impl Serialize) {
-    write(text, format_args!("event: {name}\ndata: "));
-    serde_json::to_writer(&mut *text, data).expect("our events are plain structs");
-    text.extend_from_slice(b"\n\n");
-}
-
-/// Where the client stands before what it recovers, so that one that is cut before its first event
-/// knows where to resume.
-fn write_start(text: &mut Vec<u8>, connected: &Connected) {
-    let subscriptions = &connected.subscriptions;
-    let positions = subscriptions
-        .iter()
-        .map(|s| (s.channel.clone(), s.position));
-    let cursor = Cursor::from_iter(positions);
-    if !cursor.is_empty() {
-        write(text, format_args!("id: {cursor}\n"));
-    }
-    let lost = subscriptions
-        .iter()
-        .filter(|s| s.was_recovering && !s.recovered);
-    let channels = lost.map(|s| s.channel.as_str()).collect::<Vec<_>>();
-    if channels.is_empty() {
-        text.push(b'\n');
-    } else {
-        write_event(text, "unrecovered", &Channels { channels });
     }
 }
 

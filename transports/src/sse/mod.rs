@@ -2,13 +2,20 @@
 
 mod codec;
 
-use fanfare::{Disconnect, Error, Node};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use fanfare::{Disconnect, Error, Framing, Node};
 use http::request::Parts;
-use http::{Method, Response};
+use http::{Method, Response, header};
 use rand::Rng;
 use serde::Serialize;
 
-use self::codec::{Sse, write_event};
+use self::codec::Sse;
+use crate::compression::Codings;
+use crate::notation::{Notation, varies};
+use crate::plain::Plain;
+use crate::service::Welcome;
 use crate::subscriber::{Subscriber, refused};
 use crate::{Body, events};
 
@@ -22,18 +29,49 @@ const KIND: &str = "text/event-stream";
 ///
 /// # Errors
 /// The refusal, before a stream begins.
-pub(crate) async fn answer(node: &Node, parts: &Parts) -> Result<Response<Body>, Error> {
+pub(crate) async fn answer(
+    node: &Node,
+    welcome: Option<Welcome>,
+    parts: &Parts,
+) -> Result<Response<Body>, Error> {
     let subscriber = Subscriber::of(node, parts).await?;
-    if parts.method == Method::HEAD {
+    let config = &node.config().compression;
+    let coding = Codings::of(&parts.headers, config).coding;
+    let mut response = if parts.method == Method::HEAD {
         let mut response = Response::new(Body::empty());
         events::mark(&mut response, KIND);
-        return Ok(response);
+        response
+    } else {
+        let framing = match coding {
+            Some(coding) => coding.framing(config),
+            None => Arc::new(Plain),
+        };
+        let codec = Sse::new(Notation::of(&parts.headers));
+        let mut start = retry();
+        if let Some(welcome) = welcome {
+            codec.write_message(&mut start, welcome(subscriber.identity()));
+        }
+        let (mut session, connect) = subscriber.open(node, "sse", codec, framing.clone())?;
+        let outbound = session.outbound();
+        let head = coding.map_or(&[][..], |coding| coding.head());
+        outbound.send(framed(head, &start, &*framing));
+        session.connect(connect).await.map_err(refused)?;
+        let last_words =
+            move |disconnect: &Disconnect| framed(&[], &last_words(codec, disconnect), &*framing);
+        events::answer(KIND, session, outbound, last_words)
+    };
+    varies(&mut response);
+    if let Some(coding) = coding {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_ENCODING, coding.name());
     }
-    let (mut session, connect) = subscriber.open(node, "sse", Sse)?;
-    let outbound = session.outbound();
-    outbound.send(retry().into());
-    session.connect(connect).await.map_err(refused)?;
-    Ok(events::answer(KIND, session, outbound, last_words))
+    Ok(response)
+}
+
+fn framed(head: &[u8], message: &[u8], framing: &dyn Framing) -> Bytes {
+    let mut out = BytesMut::from(head);
+    framing.frame(message, &mut out);
+    out.freeze()
 }
 
 #[derive(Serialize)]
@@ -44,11 +82,11 @@ struct End<'a> {
 
 /// What a client is told last. It comes back whatever that is; where it should not, its next request
 /// is refused.
-fn last_words(disconnect: &Disconnect) -> Vec<u8> {
+fn last_words(codec: Sse, disconnect: &Disconnect) -> Vec<u8> {
     let mut text = retry();
     if *disconnect != Disconnect::SHUTDOWN {
         let (code, reason) = (disconnect.code(), disconnect.reason());
-        write_event(&mut text, "disconnect", &End { code, reason });
+        codec.write_event(&mut text, "disconnect", &End { code, reason });
     }
     text
 }

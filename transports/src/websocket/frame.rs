@@ -23,6 +23,7 @@
 mod assembly;
 mod error;
 mod header;
+mod inflate;
 mod mask;
 mod server;
 #[cfg(test)]
@@ -33,11 +34,13 @@ use std::{borrow::Cow, fmt, mem};
 pub(super) use self::assembly::utf8;
 pub use self::error::ProtocolError;
 pub use self::header::DataOpcode;
+pub(super) use self::server::compressed_header;
 pub use self::server::{ServerHeader, close_frame, header, ping_frame, pong_frame};
 pub use super::close::CloseFrame;
 
 use self::assembly::{Assembly, extend};
 use self::header::{ClientHeader, ControlOpcode, Opcode, PartialHeader};
+use self::inflate::{Inflater, STATE_BYTES};
 use self::mask::unmask;
 
 /// The most that a ping, pong or close frame can carry (RFC 6455, section 5.5).
@@ -64,13 +67,18 @@ pub enum Message<'a> {
 /// Turns the bytes of a client into its messages (RFC 6455, section 5).
 ///
 /// Bytes may come in pieces of any size, down to one at a time. Holds no heap memory between
-/// messages, and never more than the message limit and the payload of one control frame.
+/// messages, and never more than the message limit and the payload of one control frame; while a
+/// compressed message arrives, the 48 KiB of deflate besides.
 pub struct Decoder {
     max_message: usize,
+    /// Whether permessage-deflate was agreed on.
+    deflate: bool,
     stage: Stage,
     /// Set from the first byte of a message to the last one of its last fragment, but not by a
     /// message that is whole in the input.
     message: Option<Assembly>,
+    /// Set for as long as the message is a compressed one that arrives.
+    inflater: Option<Box<Inflater>>,
     /// The part of a control frame's payload that has arrived: control frames may stand between
     /// the fragments of a message.
     control: Vec<u8>,
@@ -95,7 +103,11 @@ struct Frame {
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Data { opcode: DataOpcode, fin: bool },
+    Data {
+        opcode: DataOpcode,
+        fin: bool,
+        compressed: bool,
+    },
     Control(ControlOpcode),
 }
 
@@ -104,13 +116,24 @@ impl Decoder {
     ///
     /// `max_message` is in bytes and holds for all fragments of a message together. It does not
     /// hold for pings, pongs and closes, which may come with 125 bytes in any case.
+    #[must_use]
     pub const fn new(max_message: usize) -> Self {
         Self {
             max_message,
+            deflate: false,
             stage: Stage::Header(PartialHeader::new()),
             message: None,
+            inflater: None,
             control: Vec::new(),
         }
+    }
+
+    /// The same where permessage-deflate was agreed on, without context takeover by the client
+    /// (RFC 7692). The message limit holds for what a message inflates to.
+    #[must_use]
+    pub const fn with_deflate(mut self, agreed: bool) -> Self {
+        self.deflate = agreed;
+        self
     }
 
     /// Consumes `input` up to the end of the next message, or all of it where it has no such end
@@ -121,8 +144,8 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// As soon as the client breaks RFC 6455 or its message exceeds the limit: for a message too
-    /// big that is in the header of the frame that goes over it, for text which is not UTF-8 at
+    /// As soon as the client breaks RFC 6455 or RFC 7692, or its message exceeds the limit: for a message too
+    /// big that is in the header of the frame that goes over it, or where it inflates to more; for text which is not UTF-8 at
     /// the read that has its first bad byte. From then on every call returns the same error.
     pub fn decode<'a>(
         &mut self,
@@ -139,7 +162,8 @@ impl Decoder {
 
     /// Bytes of heap memory that the decoder holds for a message which is not complete.
     pub fn buffered(&self) -> usize {
-        self.message.as_ref().map_or(0, Assembly::capacity) + self.control.capacity()
+        let state = self.inflater.as_ref().map_or(0, |_| STATE_BYTES);
+        self.message.as_ref().map_or(0, Assembly::capacity) + self.control.capacity() + state
     }
 
     fn next_message<'a>(
@@ -148,7 +172,7 @@ impl Decoder {
     ) -> Result<Option<Message<'a>>, ProtocolError> {
         loop {
             let mut frame = match &mut self.stage {
-                Stage::Header(partial) => match partial.read(input)? {
+                Stage::Header(partial) => match partial.read(input, self.deflate)? {
                     Some(header) => self.admit(header)?,
                     None => return Ok(None),
                 },
@@ -168,7 +192,12 @@ impl Decoder {
             frame.key = unmask(arrived, frame.key);
             frame.missing -= arrived.len();
             let message = match frame.kind {
-                Kind::Data { opcode, fin } => self.data(opcode, fin, arrived, frame.missing)?,
+                Kind::Data {
+                    opcode,
+                    fin,
+                    compressed: true,
+                } => self.compressed(opcode, arrived, fin && frame.missing == 0)?,
+                Kind::Data { opcode, fin, .. } => self.data(opcode, fin, arrived, frame.missing)?,
                 Kind::Control(opcode) => self.control(opcode, arrived, frame.missing)?,
             };
             if frame.missing > 0 {
@@ -183,26 +212,40 @@ impl Decoder {
     }
 
     /// Checks a header against what came before it.
-    fn admit(&self, header: ClientHeader) -> Result<Frame, ProtocolError> {
+    fn admit(&mut self, header: ClientHeader) -> Result<Frame, ProtocolError> {
         let fin = header.fin;
         let kind = match (header.opcode, &self.message) {
             (Opcode::Control(opcode), _) => Kind::Control(opcode),
-            (Opcode::Data(opcode), None) => Kind::Data { opcode, fin },
-            (Opcode::Continuation, Some(message)) => {
-                let opcode = message.opcode();
-                Kind::Data { opcode, fin }
-            }
+            (Opcode::Data(opcode), None) => Kind::Data {
+                opcode,
+                fin,
+                compressed: header.compressed,
+            },
+            (Opcode::Continuation, Some(message)) => Kind::Data {
+                opcode: message.opcode(),
+                fin,
+                compressed: self.inflater.is_some(),
+            },
             (Opcode::Data(_), Some(_)) => return Err(ProtocolError::UnfinishedMessage),
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
         };
-        let limit = match kind {
-            Kind::Control(_) => MAX_CONTROL_PAYLOAD,
-            Kind::Data { .. } => self.max_message - self.message.as_ref().map_or(0, Assembly::len),
+        let at_most = |limit| {
+            let length = usize::try_from(header.length).ok();
+            length.filter(|length| *length <= limit)
         };
-        let missing = usize::try_from(header.length)
-            .ok()
-            .filter(|length| *length <= limit)
-            .ok_or(ProtocolError::MessageTooBig)?;
+        let missing = match kind {
+            Kind::Control(_) => at_most(MAX_CONTROL_PAYLOAD),
+            Kind::Data {
+                compressed: true, ..
+            } => {
+                let inflater = self.inflater.get_or_insert_with(Box::default);
+                inflater.announce(header.length, self.max_message)
+            }
+            Kind::Data { .. } => {
+                at_most(self.max_message - self.message.as_ref().map_or(0, Assembly::len))
+            }
+        };
+        let missing = missing.ok_or(ProtocolError::MessageTooBig)?;
         Ok(Frame {
             kind,
             key: header.key,
@@ -236,6 +279,26 @@ impl Decoder {
         Ok(None)
     }
 
+    fn compressed(
+        &mut self,
+        opcode: DataOpcode,
+        arrived: &[u8],
+        is_last: bool,
+    ) -> Result<Option<Message<'static>>, ProtocolError> {
+        let most = self.max_message;
+        let mut inflater = self.inflater.take().unwrap_or_default();
+        let message = self.message.take();
+        let mut message = message.unwrap_or_else(|| Assembly::new(opcode));
+        inflater.inflate(arrived, |text| message.push_inflated(text, most))?;
+        if is_last {
+            inflater.finish(|text| message.push_inflated(text, most))?;
+            return message.finish().map(Some);
+        }
+        self.inflater = Some(inflater);
+        self.message = Some(message);
+        Ok(None)
+    }
+
     fn control<'a>(
         &mut self,
         opcode: ControlOpcode,
@@ -256,6 +319,7 @@ impl Decoder {
     fn end(&mut self, stage: Stage) {
         self.stage = stage;
         self.message = None;
+        self.inflater = None;
         self.control = Vec::new();
     }
 }
@@ -265,6 +329,7 @@ impl fmt::Debug for Decoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decoder")
             .field("max_message", &self.max_message)
+            .field("deflate", &self.deflate)
             .field("stage", &self.stage)
             .field("buffered", &self.buffered())
             .finish_non_exhaustive()

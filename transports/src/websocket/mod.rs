@@ -1,6 +1,7 @@
 //! WebSocket (RFC 6455) as a transport.
 
 pub mod close;
+pub mod deflate;
 pub mod frame;
 mod tcp;
 mod upgrade;
@@ -19,7 +20,7 @@ use tracing::trace;
 
 use self::frame::{DataOpcode, Decoder, Message, close_frame, header, pong_frame};
 use self::tcp::serve_tcp;
-pub(crate) use self::upgrade::{Handshake, Socket, Upgrading, is_upgrade, upgrade};
+pub(crate) use self::upgrade::{Framings, Handshake, Socket, Upgrading, is_upgrade, upgrade};
 
 /// Bytes read at once, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 16 << 10;
@@ -75,7 +76,8 @@ impl Receiver for Session {
 pub struct WebSocket<S> {
     stream: S,
     early: Bytes,
-    max_message: usize,
+    /// As it is for a connection of which nothing was read.
+    decoder: Decoder,
 }
 
 impl<S> WebSocket<S> {
@@ -87,8 +89,17 @@ impl<S> WebSocket<S> {
         Self {
             stream,
             early,
-            max_message,
+            decoder: Decoder::new(max_message),
         }
+    }
+
+    /// The same where permessage-deflate was [`accept`](deflate::accept)ed: client messages may come
+    /// compressed, and `max_message` holds for what they inflate to. What goes out is up to the
+    /// session's framing, which is then a [`DeflateFraming`](deflate::DeflateFraming).
+    #[must_use]
+    pub fn with_deflate(mut self, accepted: bool) -> Self {
+        self.decoder = self.decoder.with_deflate(accepted);
+        self
     }
 }
 
@@ -121,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> WebSocket<S> {
             let reading = pin!(read_messages(
                 &mut source,
                 self.early,
-                self.max_message,
+                self.decoder,
                 &mut receiver
             ));
             let writing = async {
@@ -241,10 +252,9 @@ impl<R: AsyncRead + Unpin> Source for Stream<R> {
 async fn read_messages(
     source: &mut impl Source,
     early: Bytes,
-    max_message: usize,
+    mut decoder: Decoder,
     receiver: &mut impl Receiver,
 ) -> End {
-    let mut decoder = Decoder::new(max_message);
     if !early.is_empty() {
         let decoded = decode(&mut decoder, &mut BytesMut::from(early));
         if let Err(end) = Box::pin(answer(decoded, receiver)).await {

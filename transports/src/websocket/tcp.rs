@@ -50,19 +50,14 @@ pub(super) async fn serve_tcp(
     let WebSocket {
         stream,
         early,
-        max_message,
+        decoder,
     } = socket;
     let stream = Arc::new(stream);
     let outbound = receiver.outbound();
     outbound.lend(Lent(stream.clone()));
     let end = {
         let mut source = &*stream;
-        let reading = pin!(read_messages(
-            &mut source,
-            early,
-            max_message,
-            &mut receiver
-        ));
+        let reading = pin!(read_messages(&mut source, early, decoder, &mut receiver));
         let mut driving = pin!(outbound.drive(|| writable(&stream)));
         tokio::select! {
             end = reading => end,

@@ -1,9 +1,11 @@
 //! From an HTTP request to a WebSocket.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use fanfare::{Error, Session, Transport};
+use fanfare::config::Compression;
+use fanfare::{Error, Framing, Session, Transport};
 use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::ext::Protocol;
@@ -13,7 +15,8 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use super::WebSocket;
+use super::deflate::{self, DeflateFraming};
+use super::{WebSocket, WebSocketFraming};
 use crate::Body;
 use crate::cut::{self, Lifeline};
 use crate::server::opening::Opened;
@@ -38,17 +41,19 @@ fn is_extended_connect<B>(request: &Request<B>) -> bool {
 /// the answer has been sent. None where the request is no valid handshake.
 pub(crate) fn upgrade<B>(
     request: &mut Request<B>,
+    framings: &Framings,
     max_message: usize,
-    session: impl FnOnce() -> Result<Session, Error>,
+    session: impl FnOnce(Arc<dyn Framing>) -> Result<Session, Error>,
 ) -> Option<Result<Response<Body>, Error>> {
-    let handshake = Handshake::read(request)?;
-    let session = match session() {
+    let handshake = Handshake::read(request, framings)?;
+    let deflates = handshake.deflates();
+    let session = match session(framings.of(deflates)) {
         Ok(session) => session,
         Err(refusal) => return Some(Err(refusal)),
     };
     let asks_for_json = asks_for_json(request.headers());
     let (mut response, upgrading) = handshake.grant();
-    tokio::spawn(serve(upgrading, session, max_message));
+    tokio::spawn(serve(upgrading, session, max_message, deflates));
     if asks_for_json {
         let headers = response.headers_mut();
         headers.insert(
@@ -59,8 +64,41 @@ pub(crate) fn upgrade<B>(
     Some(Ok(response))
 }
 
+/// How messages lie on WebSockets.
+#[derive(Clone, Debug)]
+pub(crate) struct Framings {
+    plain: Arc<WebSocketFraming>,
+    /// None where nothing is compressed.
+    deflate: Option<Arc<DeflateFraming>>,
+}
+
+impl Framings {
+    pub(crate) fn new(config: &Compression) -> Self {
+        Self {
+            plain: Arc::new(WebSocketFraming),
+            deflate: config
+                .enabled
+                .then(|| Arc::new(DeflateFraming::new(config))),
+        }
+    }
+
+    /// That of a connection that agreed on permessage-deflate or did not.
+    pub(crate) fn of(&self, deflates: bool) -> Arc<dyn Framing> {
+        match &self.deflate {
+            Some(deflate) if deflates => deflate.clone(),
+            _ => self.plain.clone(),
+        }
+    }
+}
+
 /// A valid handshake that has not been answered.
-pub(crate) enum Handshake {
+pub(crate) struct Handshake {
+    upgrade: Upgrade,
+    /// The extensions of the answer.
+    extensions: Option<HeaderValue>,
+}
+
+enum Upgrade {
     Connection(Response<()>, UpgradeFut),
     Stream(OnUpgrade),
 }
@@ -82,27 +120,49 @@ pub(crate) enum Socket {
 
 impl Handshake {
     /// None where the request is no valid one.
-    pub(crate) fn read<B>(request: &mut Request<B>) -> Option<Self> {
+    pub(crate) fn read<B>(request: &mut Request<B>, framings: &Framings) -> Option<Self> {
+        let upgrade = Upgrade::read(request)?;
+        let may_deflate = framings.deflate.is_some();
+        let extensions = may_deflate.then(|| deflate::accept(request.headers()));
+        Some(Self {
+            upgrade,
+            extensions: extensions.flatten(),
+        })
+    }
+
+    /// Whether it agrees on permessage-deflate.
+    pub(crate) const fn deflates(&self) -> bool {
+        self.extensions.is_some()
+    }
+
+    /// The answer. To be called while the request is being answered.
+    pub(crate) fn grant(self) -> (Response<Body>, Upgrading) {
+        let (mut response, upgrading) = match self.upgrade {
+            Upgrade::Connection(response, upgraded) => (
+                response.map(|()| Body::empty()),
+                Upgrading::Connection(upgraded),
+            ),
+            Upgrade::Stream(upgraded) => (
+                Response::default(),
+                Upgrading::Stream(upgraded, cut::lifeline()),
+            ),
+        };
+        if let Some(extensions) = self.extensions {
+            let headers = response.headers_mut();
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
+        }
+        (response, upgrading)
+    }
+}
+
+impl Upgrade {
+    fn read<B>(request: &mut Request<B>) -> Option<Self> {
         if !is_extended_connect(request) {
             let (response, upgraded) = fastwebsockets::upgrade::upgrade(request).ok()?;
             return Some(Self::Connection(response.map(drop), upgraded));
         }
         let version = request.headers().get(header::SEC_WEBSOCKET_VERSION)?;
         (version.as_bytes() == VERSION).then(|| Self::Stream(hyper::upgrade::on(request)))
-    }
-
-    /// The answer. To be called while the request is being answered.
-    pub(crate) fn grant(self) -> (Response<Body>, Upgrading) {
-        match self {
-            Self::Connection(response, upgraded) => (
-                response.map(|()| Body::empty()),
-                Upgrading::Connection(upgraded),
-            ),
-            Self::Stream(upgraded) => (
-                Response::default(),
-                Upgrading::Stream(upgraded, cut::lifeline()),
-            ),
-        }
     }
 }
 
@@ -134,15 +194,17 @@ fn asks_for_json(headers: &HeaderMap) -> bool {
         .any(|protocol| protocol.trim() == SUBPROTOCOL)
 }
 
-async fn serve(upgrading: Upgrading, session: Session, max_message: usize) {
+async fn serve(upgrading: Upgrading, session: Session, max_message: usize, deflates: bool) {
     match upgrading.socket().await {
         Some(Socket::Tcp(stream, early)) => {
             // As it is, not inside another future, which would hold it twice: before and while it
             // is polled. And without the server's read buffer.
-            tokio::spawn(WebSocket::new(stream, &early, max_message).serve_lent(session));
+            let socket = WebSocket::new(stream, &early, max_message).with_deflate(deflates);
+            tokio::spawn(socket.serve_lent(session));
         }
         Some(Socket::Stream(stream, lifeline)) => {
-            Box::pin(WebSocket::new(stream, &[], max_message).serve(session)).await;
+            let socket = WebSocket::new(stream, &[], max_message).with_deflate(deflates);
+            Box::pin(socket.serve(session)).await;
             drop(lifeline);
         }
         None => {}

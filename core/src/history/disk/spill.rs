@@ -1,4 +1,4 @@
-//! What was accepted while the broker was away, in the same folder as history.
+//! What was accepted while a server was away, in the same folder as history.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use tracing::error;
 use super::files::{Files, FilesError};
 use super::writer::chain;
 use crate::BoxFuture;
-use crate::broker::{Spill, SpillError};
+use crate::broker::{Spill, SpillError, SpillPart};
 use crate::history::HistoryError;
 use crate::sync::Mutex;
 
@@ -32,10 +32,21 @@ pub(super) struct Spilled {
 
 struct Shared {
     files: Mutex<Option<Files>>,
+    parts: [Counts; 2],
+}
+
+/// What a part holds.
+struct Counts {
     frames: AtomicU64,
     bytes: AtomicU64,
     /// Bytes that may be held.
     most: AtomicU64,
+}
+
+/// One part of it: lanes and a bound of its own.
+pub(super) struct Part {
+    spilled: Arc<Spilled>,
+    part: SpillPart,
 }
 
 enum Work {
@@ -57,18 +68,18 @@ impl Spilled {
     /// Counts what is there, and starts the thread. Blocks.
     pub(super) fn open(files: Files) -> Result<Self, FilesError> {
         let mut next = HashMap::new();
-        let (mut frames, mut bytes) = (0, 0);
-        files.each_spilled(|lane, place, length| {
-            frames += 1;
-            bytes += length as u64 + FRAME;
-            next.insert(lane, place + 1);
-        })?;
         let shared = Arc::new(Shared {
             files: Mutex::new(Some(files.clone())),
-            frames: AtomicU64::new(frames),
-            bytes: AtomicU64::new(bytes),
-            most: AtomicU64::new(u64::MAX),
+            parts: [Counts::none(), Counts::none()],
         });
+        files.each_spilled(|lane, place, length| {
+            let counts = &shared.parts[part_of(lane) as usize];
+            counts.frames.fetch_add(1, Ordering::AcqRel);
+            counts
+                .bytes
+                .fetch_add(length as u64 + FRAME, Ordering::AcqRel);
+            next.insert(lane, place + 1);
+        })?;
         let (work, queue) = mpsc::channel();
         let writer = Writer {
             files,
@@ -84,10 +95,6 @@ impl Spilled {
             work: Mutex::new(Some(work)),
             thread: Mutex::new(Some(thread)),
         })
-    }
-
-    pub(super) fn bound(&self, bytes: u64) {
-        self.shared.most.store(bytes, Ordering::Relaxed);
     }
 
     /// Writes what was handed over, and lets go of the folder. Blocks.
@@ -112,9 +119,28 @@ impl Spilled {
     }
 }
 
-impl Spill for Spilled {
+impl Part {
+    /// A part that holds at most `bytes`.
+    pub(super) fn new(spilled: Arc<Spilled>, part: SpillPart, bytes: u64) -> Self {
+        let part = Self { spilled, part };
+        part.counts().most.store(bytes, Ordering::Relaxed);
+        part
+    }
+
+    fn counts(&self) -> &Counts {
+        &self.spilled.shared.parts[self.part as usize]
+    }
+
+    /// The lane's number on disk.
+    fn lane(&self, lane: u16) -> u16 {
+        (self.part as u16) << 8 | lane
+    }
+}
+
+impl Spill for Part {
     fn append(&self, lane: u16, frames: Vec<Bytes>) -> BoxFuture<'_, Result<(), SpillError>> {
-        self.ask(|done| Work::Append { lane, frames, done })
+        let lane = self.lane(lane);
+        self.spilled.ask(|done| Work::Append { lane, frames, done })
     }
 
     fn read(
@@ -122,7 +148,8 @@ impl Spill for Spilled {
         lane: u16,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<(u64, Bytes)>, SpillError>> {
-        let files = self.shared.files.lock().clone();
+        let lane = self.lane(lane);
+        let files = self.spilled.shared.files.lock().clone();
         let nothing = self.is_empty();
         Box::pin(async move {
             let files = files.ok_or_else(closed)?;
@@ -138,11 +165,28 @@ impl Spill for Spilled {
     }
 
     fn remove(&self, lane: u16, up_to: u64) -> BoxFuture<'_, Result<(), SpillError>> {
-        self.ask(|done| Work::Remove { lane, up_to, done })
+        let lane = self.lane(lane);
+        self.spilled.ask(|done| Work::Remove { lane, up_to, done })
     }
 
     fn len(&self) -> u64 {
-        self.shared.frames.load(Ordering::Acquire)
+        self.counts().frames.load(Ordering::Acquire)
+    }
+
+    fn room(&self) -> u64 {
+        let counts = self.counts();
+        let most = counts.most.load(Ordering::Relaxed);
+        most.saturating_sub(counts.bytes.load(Ordering::Acquire))
+    }
+}
+
+impl Counts {
+    fn none() -> Self {
+        Self {
+            frames: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            most: AtomicU64::new(u64::MAX),
+        }
     }
 }
 
@@ -154,7 +198,14 @@ impl Drop for Spilled {
 
 impl fmt::Debug for Spilled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spilled")
+        f.write_str("Spilled")
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part")
+            .field("part", &self.part)
             .field("frames", &self.len())
             .finish_non_exhaustive()
     }
@@ -173,7 +224,7 @@ impl Writer {
             let mut told = Vec::new();
             let outcome = self.write(std::iter::once(first).chain(queue.try_iter()), &mut told);
             if let Err(problem) = &outcome {
-                error!(problem = %chain(problem), "what waits for the broker cannot be written");
+                error!(problem = %chain(problem), "what waits for a server cannot be written");
             }
             for done in told {
                 let outcome = match &outcome {
@@ -192,7 +243,8 @@ impl Writer {
         told: &mut Vec<Done>,
     ) -> Result<(), FilesError> {
         let mut batch = self.files.batch();
-        let (mut more, mut less) = ((0, 0), (0, 0));
+        // Frames and bytes of each part.
+        let (mut more, mut less) = ([(0, 0); 2], [(0, 0); 2]);
         for work in work {
             match work {
                 Work::Append { lane, frames, done } => {
@@ -200,12 +252,15 @@ impl Writer {
                         .iter()
                         .map(|frame| frame.len() as u64 + FRAME)
                         .sum::<u64>();
-                    let held = self.shared.bytes.load(Ordering::Acquire) + more.1;
-                    if held + bytes > self.shared.most.load(Ordering::Relaxed) {
+                    let part = part_of(lane) as usize;
+                    let counts = &self.shared.parts[part];
+                    let held = counts.bytes.load(Ordering::Acquire) + more[part].1;
+                    if held + bytes > counts.most.load(Ordering::Relaxed) {
                         let _ = done.send(Err(SpillError::Full));
                         continue;
                     }
-                    more = (more.0 + frames.len() as u64, more.1 + bytes);
+                    more[part].0 += frames.len() as u64;
+                    more[part].1 += bytes;
                     let next = self.next.entry(lane).or_insert(1);
                     for frame in frames {
                         batch.spill(lane, *next, &frame);
@@ -215,21 +270,34 @@ impl Writer {
                 }
                 Work::Remove { lane, up_to, done } => {
                     told.push(done);
+                    let less = &mut less[part_of(lane) as usize];
                     for (place, length) in self.files.spilled_up_to(lane, up_to)? {
                         batch.unspill(lane, place);
-                        less = (less.0 + 1, less.1 + length as u64 + FRAME);
+                        less.0 += 1;
+                        less.1 += length as u64 + FRAME;
                     }
                 }
             }
         }
         // What is removed may come back after a crash: it is sent again, and known for a copy.
-        batch.commit(more.0 > 0)?;
-        let Shared { frames, bytes, .. } = &*self.shared;
-        frames.fetch_add(more.0, Ordering::AcqRel);
-        bytes.fetch_add(more.1, Ordering::AcqRel);
-        frames.fetch_sub(less.0, Ordering::AcqRel);
-        bytes.fetch_sub(less.1, Ordering::AcqRel);
+        let sync = more.iter().any(|(frames, _)| *frames > 0);
+        batch.commit(sync)?;
+        for (part, (more, less)) in self.shared.parts.iter().zip(more.into_iter().zip(less)) {
+            part.frames.fetch_add(more.0, Ordering::AcqRel);
+            part.bytes.fetch_add(more.1, Ordering::AcqRel);
+            part.frames.fetch_sub(less.0, Ordering::AcqRel);
+            part.bytes.fetch_sub(less.1, Ordering::AcqRel);
+        }
         Ok(())
+    }
+}
+
+/// The part that a lane on disk belongs to.
+fn part_of(lane: u16) -> SpillPart {
+    match lane >> 8 {
+        0 => SpillPart::Broker,
+        // Of a part that this version does not know, all that matters is that it is counted.
+        _ => SpillPart::Topics,
     }
 }
 

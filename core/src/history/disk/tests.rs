@@ -3,6 +3,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::broker::SpillError;
 use crate::event::{Epoch, Guarantee, Priority, Publication, Publisher};
 
 pub(super) fn channel(name: &str) -> Channel {
@@ -428,13 +429,13 @@ async fn what_waits_for_the_broker_survives_and_is_bounded() {
     };
     {
         let disk = Disk::open(folder.path()).unwrap();
-        let spill = disk.spill(10 * 200).unwrap();
+        let spill = disk.spill(SpillPart::Broker, 10 * 200).unwrap();
         assert!(spill.read(0, 9).await.unwrap().is_empty());
         spill.append(0, frames(0..5)).await.unwrap();
         spill.append(7, frames(5..8)).await.unwrap();
         spill.append(0, frames(8..10)).await.unwrap();
         let full = spill.append(7, frames(0..5)).await;
-        assert!(matches!(full, Err(crate::broker::SpillError::Full)));
+        assert!(matches!(full, Err(SpillError::Full)));
         spill
             .remove(0, spill.read(0, 2).await.unwrap()[1].0)
             .await
@@ -442,7 +443,7 @@ async fn what_waits_for_the_broker_survives_and_is_bounded() {
         assert_eq!(spill.len(), 8);
     }
     let disk = Disk::open(folder.path()).unwrap();
-    let spill = disk.spill(10 * 200).unwrap();
+    let spill = disk.spill(SpillPart::Broker, 10 * 200).unwrap();
     assert_eq!(spill.len(), 8);
     spill.append(0, frames(10..11)).await.unwrap();
     let kept = spill.read(0, 99).await.unwrap();
@@ -453,5 +454,38 @@ async fn what_waits_for_the_broker_survives_and_is_bounded() {
     assert!(spill.append(0, frames(0..1)).await.is_err());
     drop(disk);
     let disk = Disk::open(folder.path()).unwrap();
-    assert_eq!(disk.spill(0).unwrap().len(), 9);
+    assert_eq!(disk.spill(SpillPart::Broker, 0).unwrap().len(), 9);
+}
+
+#[tokio::test]
+async fn what_waits_for_one_server_takes_no_room_of_another() {
+    let folder = folder();
+    let frame = |byte: u8| vec![vec![byte; 100].into()];
+    {
+        let disk = Disk::open(folder.path()).unwrap();
+        let broker = disk.spill(SpillPart::Broker, 400).unwrap();
+        let topics = disk.spill(SpillPart::Topics, 400).unwrap();
+        for _ in 0..2 {
+            topics.append(3, frame(1)).await.unwrap();
+        }
+        assert!(topics.room() < 100, "{}", topics.room());
+        let full = topics.append(3, frame(1)).await;
+        assert!(matches!(full, Err(SpillError::Full)));
+        assert_eq!(broker.room(), 400);
+        broker.append(3, frame(2)).await.unwrap();
+        assert_eq!((broker.len(), topics.len()), (1, 2));
+    }
+    let disk = Disk::open(folder.path()).unwrap();
+    let broker = disk.spill(SpillPart::Broker, 400).unwrap();
+    let topics = disk.spill(SpillPart::Topics, 400).unwrap();
+    assert_eq!((broker.len(), topics.len()), (1, 2));
+    assert!(topics.room() < 100 && broker.room() < 300);
+    for (spill, count, byte) in [(&broker, 1, 2), (&topics, 2, 1)] {
+        let kept = spill.read(3, 9).await.unwrap();
+        assert_eq!(kept.len(), count);
+        assert!(kept.iter().all(|(_, frame)| frame[0] == byte));
+        spill.remove(3, kept[count - 1].0).await.unwrap();
+        assert!(spill.is_empty());
+        assert_eq!(spill.room(), 400);
+    }
 }

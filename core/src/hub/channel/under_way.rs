@@ -21,6 +21,7 @@ pub(crate) struct FlushUnderWay {
 impl FlushUnderWay {
     /// Queues the flush for a worker's subscribers. To be written by the round's end.
     pub(crate) fn stage(&self, worker: usize, round: &mut Round) {
+        self.channel.forms.encode_ahead(&self.flush);
         let list = self.channel.lists[worker].lock();
         let mut shares = Shares::of(&self.flush, round);
         for subscriber in list
@@ -35,6 +36,7 @@ impl FlushUnderWay {
             round.staged(connection, pushed);
         }
         drop(list);
+        self.channel.forms.learn(&self.flush);
         round.delivered(shares.whole.flush, shares.whole.sockets);
         for (_, part) in shares.parts {
             round.delivered(part.flush, part.sockets);

@@ -51,7 +51,7 @@ impl State {
             let frame = match cursor {
                 _ if shared => chunk.frame.clone(),
                 Some(cursor) => self.form.encode_for(cursor, channel, publications),
-                None => self.form.encode(channel, publications),
+                None => self.form.encode_for_one(channel, publications),
             };
             // Also where the dialect writes its cursor elsewhere, and the frame did not move it; and past
             // what is not for this client.

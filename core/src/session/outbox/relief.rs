@@ -108,7 +108,7 @@ impl State {
             chunk.frame = if kept.is_empty() {
                 Bytes::new()
             } else {
-                form.encode(flush.channel(), &kept)
+                form.encode_for_one(flush.channel(), &kept)
             };
             freed -= chunk.frame.len();
             chunk.flush = Some(Arc::new(Flush::new(flush.channel().clone(), kept)));

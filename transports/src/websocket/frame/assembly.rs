@@ -49,6 +49,18 @@ impl Assembly {
         }
     }
 
+    /// Appends what a compressed message inflates to, of which `most` bytes are too many to pass.
+    /// What stands before the limit is checked all the same, so that it does not matter in which
+    /// pieces it came.
+    pub(super) fn push_inflated(&mut self, text: &[u8], most: usize) -> Result<(), ProtocolError> {
+        let room = most - self.len();
+        self.push(&text[..text.len().min(room)], most)?;
+        if text.len() > room {
+            return Err(ProtocolError::MessageTooBig);
+        }
+        Ok(())
+    }
+
     pub(super) fn finish(self) -> Result<Message<'static>, ProtocolError> {
         match self {
             Self::Text(text) if text.cut.length > 0 => Err(ProtocolError::InvalidUtf8),

@@ -9,7 +9,8 @@ use crate::websocket::close;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A reserved bit is set, but no extension was agreed on (section 5.2).
+    /// A reserved bit is set for which no extension was agreed on (section 5.2), or the bit of
+    /// permessage-deflate where a message does not begin (RFC 7692, section 6).
     ReservedBits,
     /// This opcode has no meaning (section 5.2).
     ReservedOpcode(u8),
@@ -33,16 +34,18 @@ pub enum ProtocolError {
     CloseCode(u16),
     /// Text, or the reason of a close frame, is not UTF-8 (section 8.1).
     InvalidUtf8,
+    /// A compressed message is no deflate stream, or stops inside a block (RFC 7692, section 7.2.2).
+    InvalidDeflate,
     /// The fragments of the message are more than the limit together (section 10.4).
     MessageTooBig,
 }
 
 impl ProtocolError {
     /// The code that tells the client what happened (RFC 6455, section 7.4.1): 1007 for text that
-    /// is not UTF-8, 1009 for a message over the limit, 1002 for everything else.
+    /// is not UTF-8 and data that is not deflate, 1009 for a message over the limit, 1002 for everything else.
     pub const fn close_code(self) -> u16 {
         match self {
-            Self::InvalidUtf8 => close::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::InvalidDeflate => close::INVALID_PAYLOAD,
             Self::MessageTooBig => close::MESSAGE_TOO_BIG,
             Self::ReservedBits
             | Self::ReservedOpcode(_)
@@ -74,6 +77,7 @@ impl fmt::Display for ProtocolError {
             Self::CloseLength => f.write_str("close frame has a single byte"),
             Self::CloseCode(code) => write!(f, "close code {code} is not allowed"),
             Self::InvalidUtf8 => f.write_str("text is not valid UTF-8"),
+            Self::InvalidDeflate => f.write_str("compressed data is not valid deflate"),
             Self::MessageTooBig => f.write_str("message is too big"),
         }
     }

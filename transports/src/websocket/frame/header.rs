@@ -30,6 +30,8 @@ pub(super) enum Opcode {
 pub(super) struct ClientHeader {
     pub(super) opcode: Opcode,
     pub(super) fin: bool,
+    /// The first frame of a compressed message.
+    pub(super) compressed: bool,
     pub(super) length: u64,
     pub(super) key: [u8; 4],
 }
@@ -43,6 +45,8 @@ pub(super) struct PartialHeader {
 
 pub(super) const FIN: u8 = 0b1000_0000;
 const RESERVED: u8 = 0b0111_0000;
+/// "RSV1", with which a compressed message begins (RFC 7692, section 6).
+pub(super) const COMPRESSED: u8 = 0b0100_0000;
 const OPCODE: u8 = 0b0000_1111;
 const MASKED: u8 = 0b1000_0000;
 const MAX_CLIENT_HEADER: usize = 14;
@@ -61,20 +65,22 @@ impl PartialHeader {
     }
 
     /// Consumes `input` up to the end of the header, or all of it where the header goes on.
+    /// `deflate` says whether messages may be compressed.
     pub(super) fn read(
         &mut self,
         input: &mut &mut [u8],
+        deflate: bool,
     ) -> Result<Option<ClientHeader>, ProtocolError> {
         let held = usize::from(self.length);
         if held == 0
-            && let Some((header, length)) = ClientHeader::parse(input)?
+            && let Some((header, length)) = ClientHeader::parse(input, deflate)?
         {
             advance(input, length);
             return Ok(Some(header));
         }
         let taken = input.len().min(MAX_CLIENT_HEADER - held);
         self.bytes[held..held + taken].copy_from_slice(&input[..taken]);
-        match ClientHeader::parse(&self.bytes[..held + taken])? {
+        match ClientHeader::parse(&self.bytes[..held + taken], deflate)? {
             Some((header, length)) => {
                 advance(input, length - held);
                 Ok(Some(header))
@@ -93,15 +99,19 @@ impl ClientHeader {
     ///
     /// Looks at the bytes in their order, so that the same stream fails for the same reason
     /// however it was cut into reads.
-    fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+    fn parse(bytes: &[u8], deflate: bool) -> Result<Option<(Self, usize)>, ProtocolError> {
         let &[first, second, ref after @ ..] = bytes else {
             return Ok(None);
         };
-        if first & RESERVED != 0 {
+        let compressed = deflate && first & RESERVED == COMPRESSED;
+        if first & RESERVED != 0 && !compressed {
             return Err(ProtocolError::ReservedBits);
         }
         let fin = first & FIN != 0;
         let opcode = Opcode::parse(first & OPCODE)?;
+        if compressed && !matches!(opcode, Opcode::Data(_)) {
+            return Err(ProtocolError::ReservedBits);
+        }
         let is_control = matches!(opcode, Opcode::Control(_));
         if is_control && !fin {
             return Err(ProtocolError::FragmentedControl);
@@ -122,6 +132,7 @@ impl ClientHeader {
         let header = Self {
             opcode,
             fin,
+            compressed,
             length,
             key,
         };

@@ -3,7 +3,9 @@ use std::ops::Deref;
 use bytes::Bytes;
 
 use super::MAX_CONTROL_PAYLOAD;
-use super::header::{ControlOpcode, DataOpcode, FIN, LENGTH_IN_2_BYTES, LENGTH_IN_8_BYTES};
+use super::header::{
+    COMPRESSED, ControlOpcode, DataOpcode, FIN, LENGTH_IN_2_BYTES, LENGTH_IN_8_BYTES,
+};
 use crate::websocket::close;
 
 /// The header of an unfragmented frame from the server. Dereferences to its bytes.
@@ -17,6 +19,14 @@ pub struct ServerHeader {
 /// bytes (RFC 6455, section 5.2). The payload goes to the socket behind it as it is.
 pub fn header(opcode: DataOpcode, payload_length: usize) -> ServerHeader {
     server_header(opcode as u8, payload_length)
+}
+
+/// The header of a whole message that is compressed to `payload_length` bytes (RFC 7692, section 6).
+pub(in crate::websocket) fn compressed_header(
+    opcode: DataOpcode,
+    payload_length: usize,
+) -> ServerHeader {
+    server_header(COMPRESSED | opcode as u8, payload_length)
 }
 
 /// A ping frame (RFC 6455, section 5.5.2). A payload over 125 bytes, more than a control frame

@@ -1,0 +1,14 @@
+//! Gamification: achievements, quests and rewards.
+
+use std::process::ExitCode;
+
+use fanfare_examples::gamification::Gamification;
+use fanfare_examples::serve::run;
+
+/// Thousands of small, short-lived allocations a second on all threads are what it is made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    run::<Gamification>()
+}
