@@ -48,7 +48,9 @@ use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{info, warn};
 
-pub(super) use self::message::{Carriage, NodeId};
+#[cfg(feature = "rabbitmq")]
+pub(super) use self::message::Carriage;
+pub(super) use self::message::NodeId;
 use self::state::{Output, Refusal, Relay, Ticket};
 use super::dropped::Dropped;
 

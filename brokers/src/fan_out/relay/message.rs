@@ -92,6 +92,7 @@ pub(super) enum Message {
 }
 
 /// How a server that can do more than pass a message on should carry it.
+#[cfg(feature = "rabbitmq")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::fan_out) enum Carriage {
     /// An event with a number: worth keeping, and a second copy does no harm.
@@ -102,6 +103,7 @@ pub(in crate::fan_out) enum Carriage {
     Passing,
 }
 
+#[cfg(feature = "rabbitmq")]
 impl Carriage {
     /// How an encoded message is to be carried.
     pub(in crate::fan_out) fn of(message: &[u8]) -> Self {
