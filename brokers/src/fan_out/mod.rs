@@ -10,7 +10,7 @@ pub mod kafka;
 pub mod nats;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "rabbitmq"))]
 mod relay;
 #[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
 mod undecodable;

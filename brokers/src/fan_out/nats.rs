@@ -8,9 +8,8 @@ mod session;
 use std::fmt;
 use std::future::ready;
 
-use fanfare::broker::{Broker, BrokerError, BrokerErrorKind, Guarantees, Published};
+use fanfare::broker::{Broker, BrokerError, Guarantees, Published};
 use fanfare::{BoxFuture, Channel, Event, Ingress};
-use tokio::sync::OnceCell;
 
 pub use self::address::{Address, UrlError};
 pub(super) use self::address::{CLUSTER, check_cluster, number, parse};
@@ -46,7 +45,7 @@ use super::relay::Relayed;
 /// besides: of a larger event nothing is ever heard, and publishing it fails as unavailable.
 pub struct Nats {
     config: Config,
-    relayed: OnceCell<Relayed>,
+    relayed: Relayed,
 }
 
 impl Nats {
@@ -58,7 +57,7 @@ impl Nats {
         config.check()?;
         Ok(Self {
             config,
-            relayed: OnceCell::new(),
+            relayed: Relayed::default(),
         })
     }
 
@@ -69,19 +68,13 @@ impl Nats {
     pub fn from_url(url: &str) -> Result<Self, UrlError> {
         Self::new(url.parse()?)
     }
-
-    fn relayed(&self) -> Result<&Relayed, BrokerError> {
-        self.relayed.get().ok_or_else(|| {
-            BrokerError::new(BrokerErrorKind::Unavailable, "the broker was not started")
-        })
-    }
 }
 
 impl fmt::Debug for Nats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nats")
             .field("config", &self.config)
-            .field("is_up", &self.is_up())
+            .field("is_up", &self.relayed.is_up())
             .finish_non_exhaustive()
     }
 }
@@ -98,44 +91,28 @@ impl Broker for Nats {
     }
 
     fn start(&self, ingress: Ingress) -> BoxFuture<'_, Result<(), BrokerError>> {
-        Box::pin(async move {
-            let me = rand::random();
-            let link = NatsLink::new(me, self.config.address.clone(), &self.config.cluster);
-            let relayed = Relayed::start(me, link, ingress).await?;
-            let started = self.relayed.set(relayed);
-            started.map_err(|_| {
-                BrokerError::new(BrokerErrorKind::Rejected, "a NATS broker serves one node")
-            })
-        })
+        let Config { address, cluster } = &self.config;
+        let link = |me| NatsLink::new(me, address.clone(), cluster);
+        Box::pin(self.relayed.start(link, ingress))
     }
 
     fn publish(&self, event: Event) -> BoxFuture<'_, Result<Published, BrokerError>> {
-        match self.relayed() {
-            Ok(relayed) => relayed.publish(event),
-            Err(error) => Box::pin(ready(Err(error))),
-        }
+        self.relayed.publish(event)
     }
 
     fn subscribe(&self, channels: Vec<Channel>) -> BoxFuture<'_, Result<(), BrokerError>> {
-        Box::pin(async move { self.relayed()?.subscribe(channels).await })
+        Box::pin(self.relayed.subscribe(channels))
     }
 
     fn unsubscribe(&self, channels: Vec<Channel>) -> BoxFuture<'_, Result<(), BrokerError>> {
-        Box::pin(ready(
-            self.relayed()
-                .and_then(|relayed| relayed.unsubscribe(channels)),
-        ))
+        Box::pin(ready(self.relayed.unsubscribe(channels)))
     }
 
     fn is_up(&self) -> bool {
-        self.relayed.get().is_some_and(Relayed::is_up)
+        self.relayed.is_up()
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            if let Some(relayed) = self.relayed.get() {
-                relayed.shutdown().await;
-            }
-        })
+        Box::pin(self.relayed.shutdown())
     }
 }

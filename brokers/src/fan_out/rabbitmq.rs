@@ -1,5 +1,6 @@
-//! RabbitMQ, with a stream as log.
+//! RabbitMQ, with a stream as log, or with a queue of each node and no log.
 //!
+//! # With a stream
 //! Of a cluster named `C` there are on the server:
 //!
 //! | name | | |
@@ -27,53 +28,54 @@
 //!
 //! Streams need RabbitMQ 3.9 or newer; the user needs the rights to configure, write and read what
 //! begins with the cluster's name, and to write to the default exchange.
+//!
+//! # With queues
+//! Where [`Config::stream`] is off there is no log: nodes give the order, as over
+//! [core NATS](super::nats::Nats), and with the same promises. Each channel is broadcast by one node,
+//! its owner, which numbers its events and repeats what others have missed; while it lives, what was
+//! accepted reaches every node that has subscribed, once and in one order. When a node dies without a
+//! goodbye its channels stand still for up to 3 s, and what it had accepted and some node had missed
+//! may be lost to that node. Positions and history are of each node alone. A start takes a second.
+//!
+//! | name | | |
+//! |---|---|---|
+//! | `C.nodes` | durable topic exchange | what nodes say to each other: by `a` to all, by `l.LANE` to those that have a channel of that [lane](fanfare::Channel::lane), by `n.NODE` to one |
+//! | named by the server, or `C.nodes.NODE` | queue | one of each node: [classic or quorum](QueueType) |
+//!
+//! A queue holds at most 100,000 messages and 64 MiB for a node that is behind, then the oldest go and
+//! are asked for again. What is of no use later expires in it after 2 s. An event is accepted when the
+//! server has confirmed its broadcast: when it is in the queues of all nodes, and where these are
+//! quorum queues, on the disks of most servers.
 
 mod config;
 mod connection;
 mod generation;
 mod link;
 mod live;
+mod publication;
 mod pulse;
+mod queues;
 mod reader;
+mod stream;
 mod writer;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::future::ready;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use fanfare::broker::{Covered, Published};
-use fanfare::{
-    BoxFuture, Broker, BrokerError, BrokerErrorKind, Channel, Epoch, Event, Guarantee, Guarantees,
-    Ingress, Position,
-};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use fanfare::{BoxFuture, Broker, BrokerError, Channel, Event, Guarantees, Ingress};
 
-pub use self::config::{Config, UrlError};
-use self::link::Link;
-use self::writer::Order;
+pub use self::config::{Config, QueueType, UrlError};
+use self::queues::Queues;
+use self::stream::Stream;
 
-/// How many events may wait to be sent. Further ones are unavailable at once.
-const WAITING: usize = 16_384;
-/// How long a shutdown may take: a little more than what is under way may.
-const SHUTDOWN: Duration = Duration::from_secs(7);
-
-/// Carries events by RabbitMQ: a stream is the log of a cluster; see [the module](self).
+/// Carries events by RabbitMQ: a stream is the log of a cluster, or each node has a queue; see
+/// [the module](self).
 ///
 /// Connects by itself again when the connection is lost, after 0.1 to 2 s. Dropped without
 /// [`shutdown`](Broker::shutdown), it disconnects at once.
 pub struct RabbitMq {
     config: Config,
-    shared: Arc<Shared>,
-    orders: mpsc::Sender<Order>,
-    stop: watch::Sender<bool>,
-    /// The other end of `orders`, until it starts.
-    receiver: Mutex<Option<mpsc::Receiver<Order>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    broker: Box<dyn Broker>,
 }
 
 impl RabbitMq {
@@ -83,15 +85,12 @@ impl RabbitMq {
     /// [`UrlError::Value`] where a value of the configuration is out of bounds.
     pub fn new(config: Config) -> Result<Self, UrlError> {
         config.check()?;
-        let (orders, receiver) = mpsc::channel(WAITING);
-        Ok(Self {
-            config,
-            shared: Arc::default(),
-            orders,
-            stop: watch::Sender::new(false),
-            receiver: Mutex::new(Some(receiver)),
-            task: Mutex::default(),
-        })
+        let broker: Box<dyn Broker> = if config.stream {
+            Box::new(Stream::new(config.clone()))
+        } else {
+            Box::new(Queues::new(config.clone()))
+        };
+        Ok(Self { config, broker })
     }
 
     /// As [`Config::from_url`] and [`new`](Self::new).
@@ -105,96 +104,35 @@ impl RabbitMq {
 
 impl Broker for RabbitMq {
     fn guarantees(&self) -> Guarantees {
-        Guarantees {
-            name: "rabbitmq",
-            ordered: true,
-            durable: true,
-            replayable: true,
-            shared_positions: true,
-        }
+        self.broker.guarantees()
     }
 
     fn start(&self, ingress: Ingress) -> BoxFuture<'_, Result<(), BrokerError>> {
-        let Some(orders) = lock(&self.receiver).take() else {
-            let again = "a RabbitMQ broker serves one node, and is started once";
-            let error = BrokerError::new(BrokerErrorKind::Rejected, again);
-            return Box::pin(ready(Err(error)));
-        };
-        let link = Link::new(
-            self.config.clone(),
-            self.shared.clone(),
-            ingress,
-            orders,
-            self.stop.subscribe(),
-        );
-        let (started, starts) = oneshot::channel();
-        *lock(&self.task) = Some(tokio::spawn(link.run(started)));
-        Box::pin(async move {
-            let ended = || unavailable("the broker was shut down while it started");
-            starts.await.unwrap_or_else(|_| Err(ended()))
-        })
+        self.broker.start(ingress)
     }
 
     fn publish(&self, event: Event) -> BoxFuture<'_, Result<Published, BrokerError>> {
-        if !self.shared.is_connected() || *self.stop.borrow() {
-            let error = unavailable(format!("{} is not connected", self.config.place()));
-            return Box::pin(ready(Err(error)));
-        }
-        let (answer, answered) = oneshot::channel();
-        // At the call, not when the future is polled: the order of the calls counts.
-        if self.orders.try_send(Order::new(&event, answer)).is_err() {
-            let error = unavailable(format!("{WAITING} events wait to be sent already"));
-            return Box::pin(ready(Err(error)));
-        }
-        Box::pin(async move {
-            let lost = || {
-                let place = self.config.place();
-                unavailable(format!("the connection to {place} was lost"))
-            };
-            answered.await.unwrap_or_else(|_| Err(lost()))
-        })
+        self.broker.publish(event)
     }
 
-    fn subscribe(&self, _channels: Vec<Channel>) -> BoxFuture<'_, Result<(), BrokerError>> {
-        Box::pin(ready(Ok(())))
+    fn subscribe(&self, channels: Vec<Channel>) -> BoxFuture<'_, Result<(), BrokerError>> {
+        self.broker.subscribe(channels)
     }
 
-    fn unsubscribe(&self, _channels: Vec<Channel>) -> BoxFuture<'_, Result<(), BrokerError>> {
-        Box::pin(ready(Ok(())))
+    fn unsubscribe(&self, channels: Vec<Channel>) -> BoxFuture<'_, Result<(), BrokerError>> {
+        self.broker.unsubscribe(channels)
     }
 
     fn covered(&self, channel: &Channel) -> Option<Covered> {
-        let read = lock(&self.shared.read).clone()?;
-        Some(Covered {
-            epoch: Epoch::of_log(&read.log, channel),
-            from: read.from,
-            to: read.to,
-        })
+        self.broker.covered(channel)
     }
 
     fn is_up(&self) -> bool {
-        self.shared.is_connected() && self.shared.answers.load(Ordering::Acquire)
+        self.broker.is_up()
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
-        self.stop.send_replace(true);
-        let task = lock(&self.task).take();
-        Box::pin(async move {
-            if let Some(mut task) = task
-                && timeout(SHUTDOWN, &mut task).await.is_err()
-            {
-                task.abort();
-            }
-            self.shared.disconnected();
-        })
-    }
-}
-
-impl Drop for RabbitMq {
-    fn drop(&mut self) {
-        if let Some(task) = lock(&self.task).take() {
-            task.abort();
-        }
+        self.broker.shutdown()
     }
 }
 
@@ -205,78 +143,4 @@ impl fmt::Debug for RabbitMq {
             .field("is_up", &self.is_up())
             .finish_non_exhaustive()
     }
-}
-
-/// What the broker and its task know of each other.
-#[derive(Debug, Default)]
-struct Shared {
-    connected: AtomicBool,
-    /// Whether the server has answered lately.
-    answers: AtomicBool,
-    read: Mutex<Option<Read>>,
-    /// Publications whose place in the log is awaited, by origin and number.
-    awaited: Mutex<HashMap<(u64, u64), Place>>,
-}
-
-/// Takes the position of a publication; none where it was a copy.
-type Place = oneshot::Sender<Option<Position>>;
-
-/// The part of a log that the ingress has been given.
-#[derive(Clone, Debug)]
-struct Read {
-    log: Arc<str>,
-    from: u64,
-    to: u64,
-}
-
-impl Shared {
-    fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Acquire)
-    }
-
-    fn connected(&self) {
-        self.answers.store(true, Ordering::Release);
-        self.connected.store(true, Ordering::Release);
-    }
-
-    fn disconnected(&self) {
-        self.connected.store(false, Ordering::Release);
-        lock(&self.awaited).clear();
-    }
-}
-
-/// The names of what a cluster has on the server.
-#[derive(Debug)]
-struct Names {
-    events: String,
-    live: String,
-    generations: String,
-}
-
-impl Names {
-    fn of(cluster: &str) -> Self {
-        Self {
-            events: format!("{cluster}.events"),
-            live: format!("{cluster}.live"),
-            generations: format!("{cluster}.logs"),
-        }
-    }
-
-    fn log(&self, id: &str) -> String {
-        format!("{}.{id}", self.events)
-    }
-}
-
-/// Whether an event has a place in the log.
-fn is_kept(event: &Event) -> bool {
-    event.guarantee() != Guarantee::Ephemeral && !event.channel().is_of_nodes()
-}
-
-fn unavailable(sentence: impl Into<String>) -> BrokerError {
-    BrokerError::new(BrokerErrorKind::Unavailable, sentence.into())
-}
-
-/// Nothing of ours is left half changed by a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -36,6 +36,7 @@ mod reader;
 mod state;
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,10 +44,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use fanfare::broker::{BrokerError, BrokerErrorKind, Published};
 use fanfare::{BoxFuture, Channel, Event, Ingress};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{info, warn};
 
+#[cfg(feature = "rabbitmq")]
+pub(super) use self::message::Carriage;
 pub(super) use self::message::NodeId;
 use self::state::{Output, Refusal, Relay, Ticket};
 use super::dropped::Dropped;
@@ -94,16 +97,67 @@ pub(super) enum Incoming {
     /// It is connected, and listens to no channel.
     Up,
     /// It is not connected, for the reason in the sentence.
-    Down(String),
+    Down(BrokerErrorKind, String),
     /// A message of some node.
     Message(Bytes),
     /// There is no such node.
     Unreachable(NodeId),
 }
 
-/// The calls of a broker, over a relay.
+/// The calls of a broker, over a relay that is started once.
+#[derive(Debug, Default)]
+pub(super) struct Relayed(OnceCell<Running>);
+
+impl Relayed {
+    /// Takes part by a link. Resolves when events can be published.
+    pub(super) async fn start<L: Link>(
+        &self,
+        link: impl FnOnce(NodeId) -> L,
+        ingress: Ingress,
+    ) -> Result<(), BrokerError> {
+        let again = || BrokerError::new(BrokerErrorKind::Rejected, "a broker serves one node");
+        if self.0.initialized() {
+            return Err(again());
+        }
+        let me = rand::random();
+        let running = Running::start(me, link(me), ingress).await?;
+        self.0.set(running).map_err(|_| again())
+    }
+
+    pub(super) fn publish(&self, event: Event) -> BoxFuture<'_, Result<Published, BrokerError>> {
+        match self.running() {
+            Ok(running) => running.publish(event),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
+
+    pub(super) async fn subscribe(&self, channels: Vec<Channel>) -> Result<(), BrokerError> {
+        self.running()?.subscribe(channels).await
+    }
+
+    pub(super) fn unsubscribe(&self, channels: Vec<Channel>) -> Result<(), BrokerError> {
+        self.running()?.unsubscribe(channels)
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.0.get().is_some_and(Running::is_up)
+    }
+
+    pub(super) async fn shutdown(&self) {
+        if let Some(running) = self.0.get() {
+            running.shutdown().await;
+        }
+    }
+
+    fn running(&self) -> Result<&Running, BrokerError> {
+        let running = self.0.get();
+        running.ok_or_else(|| unavailable("the broker was not started"))
+    }
+}
+
+/// A relay that was started.
 #[derive(Debug)]
-pub(super) struct Relayed {
+struct Running {
     commands: mpsc::Sender<Command>,
     ready: Arc<AtomicBool>,
     down: AtomicBool,
@@ -120,13 +174,8 @@ enum Command {
     End(oneshot::Sender<()>),
 }
 
-impl Relayed {
-    /// Takes part by a link. Resolves when events can be published.
-    pub(super) async fn start(
-        me: NodeId,
-        link: impl Link,
-        ingress: Ingress,
-    ) -> Result<Self, BrokerError> {
+impl Running {
+    async fn start(me: NodeId, link: impl Link, ingress: Ingress) -> Result<Self, BrokerError> {
         let (commands, queue) = mpsc::channel(QUEUE);
         let (starting, started) = oneshot::channel();
         let ready = Arc::new(AtomicBool::new(false));
@@ -151,16 +200,16 @@ impl Relayed {
                 down: AtomicBool::new(false),
                 under_way: watch::Sender::new(0),
             }),
-            Ok(Ok(Err(reason))) => Err(unavailable(reason)),
+            Ok(Ok(Err(error))) => Err(error),
             Ok(Err(_)) | Err(_) => Err(unavailable("the other nodes did not come to an agreement")),
         }
     }
 
-    pub(super) fn is_up(&self) -> bool {
+    fn is_up(&self) -> bool {
         self.ready.load(Ordering::Acquire) && !self.down.load(Ordering::Acquire)
     }
 
-    pub(super) fn publish(&self, event: Event) -> BoxFuture<'_, Result<Published, BrokerError>> {
+    fn publish(&self, event: Event) -> BoxFuture<'_, Result<Published, BrokerError>> {
         let sent = self.send(|answer| Command::Publish(event, answer));
         self.under_way.send_modify(|count| *count += 1);
         let under_way = UnderWay(&self.under_way);
@@ -171,19 +220,19 @@ impl Relayed {
         })
     }
 
-    pub(super) async fn subscribe(&self, channels: Vec<Channel>) -> Result<(), BrokerError> {
+    async fn subscribe(&self, channels: Vec<Channel>) -> Result<(), BrokerError> {
         let sent = self.send(|answer| Command::Subscribe(channels, answer))?;
         let subscribed = tokio::time::timeout(SUBSCRIBED, answer(sent)).await;
         subscribed
             .unwrap_or_else(|_| Err(unavailable("the channels' owners did not answer in time")))
     }
 
-    pub(super) fn unsubscribe(&self, channels: Vec<Channel>) -> Result<(), BrokerError> {
+    fn unsubscribe(&self, channels: Vec<Channel>) -> Result<(), BrokerError> {
         let sent = self.commands.try_send(Command::Unsubscribe(channels));
         sent.map_err(|_| unavailable("too many calls wait"))
     }
 
-    pub(super) async fn shutdown(&self) {
+    async fn shutdown(&self) {
         if self.down.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -236,7 +285,7 @@ struct Driver<L> {
     link: L,
     ingress: Ingress,
     ready: Arc<AtomicBool>,
-    starting: Option<oneshot::Sender<Result<(), String>>>,
+    starting: Option<oneshot::Sender<Result<(), BrokerError>>>,
     was_up: bool,
     answers: HashMap<Ticket, Answer>,
     next_ticket: Ticket,
@@ -297,10 +346,10 @@ impl<L: Link> Driver<L> {
                 }
                 self.relay.link_up(now);
             }
-            Incoming::Down(reason) => {
+            Incoming::Down(kind, reason) => {
                 self.ready.store(false, Ordering::Release);
                 if let Some(starting) = self.starting.take() {
-                    let _ = starting.send(Err(reason));
+                    let _ = starting.send(Err(BrokerError::new(kind, reason)));
                     return false;
                 }
                 warn!(reason, "the broker is away");

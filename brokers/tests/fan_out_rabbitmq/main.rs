@@ -10,6 +10,7 @@ mod logs;
 mod node;
 mod outages;
 mod proxy;
+mod queues;
 #[path = "../secured/mod.rs"]
 mod secured;
 mod starting;

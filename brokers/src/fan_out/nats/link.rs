@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_nats::{Message, StatusCode};
 use bytes::Bytes;
-use fanfare::Channel;
+use fanfare::{BrokerErrorKind, Channel};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -126,7 +126,7 @@ impl Link for NatsLink {
                 }
                 Came::Down(reason) => {
                     self.lost();
-                    into.push(Incoming::Down(reason));
+                    into.push(Incoming::Down(BrokerErrorKind::Unavailable, reason));
                 }
                 Came::Message(message) if message.status == Some(StatusCode::NO_RESPONDERS) => {
                     let node = message.subject.rsplit('.').next();

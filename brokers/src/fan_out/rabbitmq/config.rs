@@ -6,6 +6,16 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 const CLUSTER_BYTES: usize = 128;
+/// Parameters that say nothing without a stream,
+const OF_STREAMS: [&str; 4] = ["read_back", "max_age", "max_bytes", "segment_bytes"];
+/// and nothing of classic queues.
+const OF_STREAMS_OR_QUORUM: [&str; 5] = [
+    "read_back",
+    "max_age",
+    "max_bytes",
+    "segment_bytes",
+    "replicas",
+];
 
 /// Where RabbitMQ is, and how its log is kept.
 ///
@@ -28,6 +38,11 @@ pub struct Config {
     /// Keeps apart what shares a virtual host: the beginning of the names of exchanges and queues,
     /// 1 to 128 of `A-Z a-z 0-9 _ -`. Default `fanfare`.
     pub cluster: String,
+    /// Whether a stream is the cluster's log. Without it each node has a queue, and there is no log; see
+    /// [the module](super). Default yes.
+    pub stream: bool,
+    /// Without a stream: what the nodes' queues are. Default [`QueueType::Classic`].
+    pub queues: QueueType,
     /// How many events back a node reads when it starts. It starts later by what that takes: 10,000 a
     /// second were read by a build without optimizations. Default 100,000.
     pub read_back: u64,
@@ -39,9 +54,24 @@ pub struct Config {
     /// How large a file of the log becomes, in bytes, at most 3,000,000,000. Retention removes whole
     /// files, and never the newest. Default 64 MiB.
     pub segment_bytes: u64,
-    /// How many servers of a cluster of servers have a copy; each takes the log's size on disk.
-    /// Nodes must connect to one of those. Default none: all of them.
+    /// How many servers of a cluster of servers have a copy of the log, each of which takes its size on
+    /// disk, or of a quorum queue. Nodes must connect to one of those that have the log. Default none:
+    /// all of them for the log, the server's default for queues.
     pub replicas: Option<u16>,
+}
+
+/// What the queues of nodes are on the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueType {
+    /// Exclusive ones, each on the server that its node is connected to. They end with the connection;
+    /// what a node misses meanwhile it asks the owners for.
+    #[default]
+    Classic,
+    /// Ones with copies on several servers, written to disk, which end one minute after their node has
+    /// ended. They hold what was broadcast over the end of a server and the loss of a connection, also
+    /// where the owner dies meanwhile. An event is accepted later by the time in which that is written.
+    /// Needs RabbitMQ 3.10 or newer.
+    Quorum,
 }
 
 impl Default for Config {
@@ -54,6 +84,8 @@ impl Default for Config {
             password: "guest".to_owned(),
             vhost: "/".to_owned(),
             cluster: "fanfare".to_owned(),
+            stream: true,
+            queues: QueueType::Classic,
             read_back: 100_000,
             max_age: Duration::from_secs(24 * 60 * 60),
             max_bytes: 4 << 30,
@@ -65,8 +97,9 @@ impl Default for Config {
 
 impl Config {
     /// Reads `amqp[s]://[user[:password]@]host[:port][/vhost][?name=value&…]`; user, password and
-    /// virtual host are percent-encoded. The parameters are `cluster`, `read_back`, `max_age`
-    /// (seconds), `max_bytes`, `segment_bytes` and `replicas`.
+    /// virtual host are percent-encoded. The parameters are `cluster`, `stream` (`true` or `false`);
+    /// with a stream `read_back`, `max_age` (seconds), `max_bytes` and `segment_bytes`; without one
+    /// `queues` (`classic` or `quorum`); and `replicas` of a stream or of quorum queues.
     ///
     /// # Errors
     /// [`UrlError`] says what is wrong. Nothing is connected to.
@@ -98,10 +131,22 @@ impl Config {
         if !vhost.is_empty() {
             config.vhost = decoded(vhost).ok_or(UrlError::Vhost)?;
         }
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let parameters = || form_urlencoded::parse(query.as_bytes());
+        for (name, value) in parameters() {
             config.set(&name, &value)?;
         }
         config.check()?;
+        let of_others = match (config.stream, config.queues) {
+            (true, _) => &["queues"][..],
+            (false, QueueType::Quorum) => &OF_STREAMS,
+            (false, QueueType::Classic) => &OF_STREAMS_OR_QUORUM,
+        };
+        for (name, _) in parameters() {
+            if of_others.contains(&&*name) {
+                let name = name.into_owned();
+                return Err(UrlError::OfNoUse { name });
+            }
+        }
         Ok(config)
     }
 
@@ -122,8 +167,17 @@ impl Config {
                 let replicas = replicas.map_err(|_| wrong(name, value, "a number from 1"))?;
                 self.replicas = Some(replicas);
             }
-            "stream" if value == "true" => {}
-            "stream" => return Err(UrlError::NoStream),
+            "stream" => {
+                let stream = value.parse();
+                self.stream = stream.map_err(|_| wrong(name, value, "true or false"))?;
+            }
+            "queues" => {
+                self.queues = match value {
+                    "classic" => QueueType::Classic,
+                    "quorum" => QueueType::Quorum,
+                    _ => return Err(wrong(name, value, "classic or quorum")),
+                }
+            }
             _ => {
                 return Err(UrlError::Parameter {
                     name: name.to_owned(),
@@ -207,6 +261,8 @@ impl fmt::Debug for Config {
             .field("user", &self.user)
             .field("vhost", &self.vhost)
             .field("cluster", &self.cluster)
+            .field("stream", &self.stream)
+            .field("queues", &self.queues)
             .field("read_back", &self.read_back)
             .field("max_age", &self.max_age)
             .field("max_bytes", &self.max_bytes)
@@ -242,8 +298,12 @@ pub enum UrlError {
         /// What it may be.
         expected: String,
     },
-    /// It asks for a broker without a stream, which is not there yet.
-    NoStream,
+    /// A parameter is of no use beside the others: of a stream where there is none, or of queues where
+    /// there is a stream.
+    OfNoUse {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl fmt::Display for UrlError {
@@ -257,17 +317,19 @@ impl fmt::Display for UrlError {
             ),
             Self::Parameter { name } => write!(
                 f,
-                "there is no parameter {name:?}; there are cluster, read_back, max_age, \
-                 max_bytes, segment_bytes and replicas"
+                "there is no parameter {name:?}; there are cluster, stream, queues, read_back, \
+                 max_age, max_bytes, segment_bytes and replicas"
             ),
             Self::Value {
                 name,
                 value,
                 expected,
             } => write!(f, "{name} is {value:?}, and should be {expected}"),
-            Self::NoStream => {
-                f.write_str("RabbitMQ is used with a stream only: stream=false is not supported")
-            }
+            Self::OfNoUse { name } => write!(
+                f,
+                "{name} has no effect here: read_back, max_age, max_bytes and segment_bytes are of a \
+                 stream, queues goes with stream=false, and replicas with a stream or quorum queues"
+            ),
         }
     }
 }
@@ -290,6 +352,8 @@ mod tests {
             password: "p:w".to_owned(),
             vhost: "my/host".to_owned(),
             cluster: "c-1".to_owned(),
+            stream: true,
+            queues: QueueType::Classic,
             read_back: 7,
             max_age: Duration::from_secs(60),
             max_bytes: 1000,
@@ -314,6 +378,19 @@ mod tests {
     }
 
     #[test]
+    fn queues_are_asked_for_by_name() {
+        let config = |url| Config::from_url(url).unwrap();
+        let classic = config("amqp://h?stream=false");
+        assert_eq!(
+            (classic.stream, classic.queues),
+            (false, QueueType::Classic)
+        );
+        let quorum = config("amqp://h?queues=quorum&stream=false&replicas=3");
+        assert_eq!((quorum.stream, quorum.queues), (false, QueueType::Quorum));
+        assert_eq!(quorum.replicas, Some(3));
+    }
+
+    #[test]
     fn a_url_that_is_wrong_is_refused_by_what_is_wrong() {
         let refused = [
             ("", "begins with amqp://"),
@@ -334,7 +411,11 @@ mod tests {
             ("amqp://h?max_age=0", "max_age is \"0\""),
             ("amqp://h?segment_bytes=3000000001", "segment_bytes is"),
             ("amqp://h?replicas=0", "replicas is \"0\""),
-            ("amqp://h?stream=false", "stream=false is not supported"),
+            ("amqp://h?stream=no", "stream is \"no\""),
+            ("amqp://h?stream=false&queues=x", "queues is \"x\""),
+            ("amqp://h?queues=quorum", "queues has no effect"),
+            ("amqp://h?stream=false&max_age=9", "max_age has no effect"),
+            ("amqp://h?replicas=3&stream=false", "replicas has no effect"),
         ];
         for (url, expected) in refused {
             let error = Config::from_url(url).unwrap_err().to_string();

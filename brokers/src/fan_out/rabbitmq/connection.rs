@@ -174,7 +174,7 @@ pub(super) async fn answer<T>(
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) kind: BrokerErrorKind,
-    sentence: String,
+    pub(super) sentence: String,
 }
 
 impl Failure {

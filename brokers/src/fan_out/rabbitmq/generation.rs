@@ -23,9 +23,9 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Consumer};
 use tokio::time::timeout;
 
-use super::Names;
 use super::config::Config;
 use super::connection::{Failure, Session, answer, is_missing, name};
+use super::stream::Names;
 
 /// How long a record is waited for before one is written. A shorter time does no harm but a stream
 /// that was made in vain.

@@ -17,8 +17,8 @@ use super::generation;
 use super::live::Live;
 use super::pulse::pulse;
 use super::reader::{End, Progress, Reader};
+use super::stream::{Names, Shared};
 use super::writer::{Order, Writer};
-use super::{Names, Shared};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

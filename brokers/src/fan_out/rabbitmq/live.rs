@@ -9,9 +9,9 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer, ExchangeKind};
 
-use super::Names;
 use super::connection::{Failure, Session, answer, name};
 use super::reader::acknowledge;
+use super::stream::Names;
 use crate::fan_out::undecodable::Undecodable;
 
 const PREFETCH: u16 = 1_000;

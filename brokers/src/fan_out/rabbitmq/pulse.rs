@@ -11,12 +11,12 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::{Failure, Session, name};
 use super::reader::newest;
-use super::{Names, Shared, lock};
+use super::stream::{Names, Shared, lock};
 
 /// Between a question and the next.
-const PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// After this much silence the server counts as away.
-const ANSWER: Duration = Duration::from_millis(1_500);
+pub(super) const ANSWER: Duration = Duration::from_millis(1_500);
 /// And after this much more the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How many questions about the server there are to one about the log.
@@ -49,16 +49,7 @@ pub(super) async fn pulse(
 }
 
 async fn ask(channel: &Channel, names: &Names, shared: &Shared) -> Result<(), Failure> {
-    let passive = ExchangeDeclareOptions {
-        passive: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    let mut asked = pin!(channel.exchange_declare(
-        name(&names.live),
-        ExchangeKind::Fanout,
-        passive,
-        FieldTable::default(),
-    ));
+    let mut asked = pin!(question(channel, &names.live, ExchangeKind::Fanout));
     let answered = match timeout(ANSWER, &mut asked).await {
         Ok(answered) => answered,
         Err(_) => {
@@ -68,4 +59,18 @@ async fn ask(channel: &Channel, names: &Names, shared: &Shared) -> Result<(), Fa
         }
     };
     answered.map_err(|error| Failure::of("asking for an exchange failed", &error))
+}
+
+/// Asks for an exchange that is there.
+pub(super) async fn question(
+    channel: &Channel,
+    exchange: &str,
+    kind: ExchangeKind,
+) -> lapin::Result<()> {
+    let passive = ExchangeDeclareOptions {
+        passive: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    let asked = channel.exchange_declare(name(exchange), kind, passive, FieldTable::default());
+    asked.await
 }

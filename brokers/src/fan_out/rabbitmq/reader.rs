@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::connection::{Failure, Session, answer};
 use super::generation::{append, consume, offset, text};
-use super::{Read, Shared, lock};
+use super::stream::{Read, Shared, lock};
 use crate::fan_out::undecodable::Undecodable;
 
 /// How many records the server sends ahead of what was acknowledged. Streams have to be

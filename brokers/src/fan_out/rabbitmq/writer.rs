@@ -1,7 +1,5 @@
 //! Publishing: in order, many at a time, confirmed.
 
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,17 +9,16 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
+use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::{Failure, Session, answer, name};
-use super::{Names, Shared, is_kept, lock, unavailable};
+use super::publication::{CONFIRM, Publication};
+use super::stream::{Names, Shared, is_kept, lock, unavailable};
 
 /// How many may be under way. They wait in the client library's buffers.
 const UNDER_WAY: usize = 4_096;
-/// How long the server may take to confirm; then the connection is given up.
-const CONFIRM: Duration = Duration::from_secs(8);
 /// How long a publication waits until this node has read it, to know its position.
 const PLACE: Duration = Duration::from_secs(1);
 
@@ -126,29 +123,18 @@ impl Writer {
         let mode = if is_kept { 2 } else { 1 };
         let properties = BasicProperties::default().with_delivery_mode(mode);
         let exchange = exchange.clone();
-        let mut publishing = Box::pin(async move {
-            let published =
-                channel.basic_publish(exchange, routing_key, options, &frame, properties);
-            published.await
-        });
         // Before it can be read.
         let place = stamp.filter(|_| is_kept).map(|stamp| {
             let (sender, place) = oneshot::channel();
             lock(&shared.awaited).insert(stamp, sender);
             (stamp, place)
         });
-        // The frame joins those to be written when the future is polled for the first time, so that is
-        // done here, in order.
-        let first = std::future::poll_fn(|context| {
-            Poll::Ready(match publishing.as_mut().poll(context) {
-                Poll::Ready(published) => Some(published),
-                Poll::Pending => None,
-            })
-        });
-        let first = first.await;
+        let publication =
+            Publication::hand_over(channel, (exchange, routing_key), options, properties, frame);
+        let publication = publication.await;
         let deadline = Instant::now() + CONFIRM;
         async move {
-            let confirmed = timeout_at(deadline, confirmed(first, publishing, is_kept)).await;
+            let confirmed = timeout_at(deadline, confirmed(publication, is_kept)).await;
             let confirmed = confirmed.unwrap_or_else(|_| {
                 Err(Failure::away(
                     "the server takes in nothing, and says nothing",
@@ -169,20 +155,10 @@ impl Writer {
     }
 }
 
-type Publishing<'a> = Pin<Box<dyn Future<Output = lapin::Result<PublisherConfirm>> + Send + 'a>>;
-
 /// Whether the server has taken a publication. One that is in no log has been written, no more.
-async fn confirmed(
-    first: Option<lapin::Result<PublisherConfirm>>,
-    publishing: Publishing<'_>,
-    is_kept: bool,
-) -> Result<bool, Failure> {
+async fn confirmed(publication: Publication, is_kept: bool) -> Result<bool, Failure> {
     let failed = |error: lapin::Error| Failure::of("publishing failed", &error);
-    let published = match first {
-        Some(published) => published,
-        None => publishing.await,
-    };
-    let confirm = published.map_err(failed)?;
+    let confirm = publication.written().await.map_err(failed)?;
     if !is_kept {
         return Ok(true);
     }

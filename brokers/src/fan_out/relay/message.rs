@@ -11,6 +11,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use fanfare::{Channel, LANES};
 
 const VERSION: u8 = 1;
+const GOODBYE: u8 = 2;
+const ANSWERS: u8 = 4;
+const EVENT: u8 = 5;
 
 /// A run of a node: a random number, so that a node which starts again is another.
 pub(in crate::fan_out) type NodeId = u64;
@@ -88,6 +91,30 @@ pub(super) enum Message {
     Live { frame: Bytes },
 }
 
+/// How a server that can do more than pass a message on should carry it.
+#[cfg(feature = "rabbitmq")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::fan_out) enum Carriage {
+    /// An event with a number: worth keeping, and a second copy does no harm.
+    Kept,
+    /// It says that what was sent before it was sent: behind its confirmation, or not at all.
+    Behind,
+    /// Of no use later than at once, and not twice.
+    Passing,
+}
+
+#[cfg(feature = "rabbitmq")]
+impl Carriage {
+    /// How an encoded message is to be carried.
+    pub(in crate::fan_out) fn of(message: &[u8]) -> Self {
+        match message.get(1) {
+            Some(&EVENT) => Self::Kept,
+            Some(&GOODBYE | &ANSWERS) => Self::Behind,
+            _ => Self::Passing,
+        }
+    }
+}
+
 impl Message {
     pub(super) fn encode(&self) -> Bytes {
         let mut to = BytesMut::with_capacity(64);
@@ -104,7 +131,7 @@ impl Message {
                 }
             }
             Self::Goodbye { node } => {
-                to.put_u8(2);
+                to.put_u8(GOODBYE);
                 to.put_u64(*node);
             }
             Self::Request { from, id, frame } => {
@@ -114,7 +141,7 @@ impl Message {
                 to.put_slice(frame);
             }
             Self::Answers(answers) => {
-                to.put_u8(4);
+                to.put_u8(ANSWERS);
                 put_length(&mut to, answers.len());
                 for (id, verdict) in answers {
                     to.put_u64(*id);
@@ -122,7 +149,7 @@ impl Message {
                 }
             }
             Self::Event(event) => {
-                to.put_u8(5);
+                to.put_u8(EVENT);
                 put_term(&mut to, event.term);
                 to.put_u64(event.number);
                 to.put_u64(event.previous);
@@ -192,7 +219,7 @@ impl Message {
                     (usize::from(lane) < LANES).then_some((lane, term))
                 })?,
             },
-            2 => Self::Goodbye {
+            GOODBYE => Self::Goodbye {
                 node: u64_of(&mut from)?,
             },
             3 => Self::Request {
@@ -200,7 +227,7 @@ impl Message {
                 id: u64_of(&mut from)?,
                 frame: from,
             },
-            4 => Self::Answers(list(&mut from, |from| {
+            ANSWERS => Self::Answers(list(&mut from, |from| {
                 let id = u64_of(from)?;
                 let verdict = match from.try_get_u8().ok()? {
                     0 => Verdict::Taken,
@@ -211,7 +238,7 @@ impl Message {
                 };
                 Some((id, verdict))
             })?),
-            5 => Self::Event(Numbered {
+            EVENT => Self::Event(Numbered {
                 term: term(&mut from)?,
                 number: u64_of(&mut from)?,
                 previous: u64_of(&mut from)?,
