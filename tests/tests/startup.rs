@@ -31,6 +31,13 @@ async fn a_bad_flag_is_refused_in_one_sentence_with_exit_code_2() {
         (&["--listen"], "--listen"),
         (&["--demo", "-1"], "--demo"),
         (&["--demo", "many"], "--demo"),
+        (&["--topics", "smtp://127.0.0.1:25"], "--topics"),
+        (&["--topics", "amqp://127.0.0.1:1"], "--topics"),
+        (&["--topics", "nats://127.0.0.1:1"], "--topics"),
+        (&["--replay", "/nowhere.jsonl"], "--replay"),
+        (&["--replay", "/"], "--replay"),
+        (&["--speed", "0", "--replay", "/"], "--speed"),
+        (&["--speed", "2"], "--replay"),
     ] {
         let launch = arguments.iter().fold(Launch::bare(), Launch::argument);
         assert_refused(launch, mentions).await;
@@ -312,4 +319,32 @@ async fn health_says_how_the_server_is() {
         (health["metrics"]["connections"] == 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_recorded_is_published_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let line = |id: u64, second: u64| {
+        let mut envelope = urgent_comment(1, id);
+        envelope["timestamp"] = format!("2025-07-17T10:30:{second:02}Z").into();
+        envelope.to_string()
+    };
+    std::fs::write(
+        &file,
+        [line(1, 0), "nonsense".to_owned(), line(2, 20)].join("\n"),
+    )
+    .unwrap();
+    let launch = Launch::mechamap().argument("--replay");
+    let launch = launch.argument(&file.display().to_string());
+    let server = launch.argument("--speed").argument("20").start().await;
+    let client = Client::subscribed(&server, &Token::of(7), "thread.1").await;
+    // The first may have been published before there was a client.
+    let is_first = |data: &str| data.contains("\"id\":1,");
+    let first = client.pushes(1, IN_TIME).await.remove(0);
+    let before = usize::from(is_first(first.publication.data.get()));
+    let last = client.pushes(before + 1, IN_TIME).await.remove(before);
+    let last = last.publication.data.get();
+    assert!(last.contains("\"id\":2,"), "{last}");
+    server.assert_healthy().await;
 }
