@@ -58,7 +58,7 @@ const INTERNAL: &[&str] = &["internalId", "systemMetadata"];
 
 impl Platform for Aiw3 {
     const NAME: &'static str = "AIW3";
-    const PAGE: &'static str = include_str!("pages/aiw3.html");
+    const PAGE: &'static str = crate::pages::page!("AIW3", "aiw3");
     const TOPICS: Option<&'static str> = Some("kafka");
 
     fn config() -> Config {

@@ -80,7 +80,7 @@ use event;
 
 impl Platform for Gamification {
     const NAME: &'static str = "Gamification";
-    const PAGE: &'static str = include_str!("pages/gamification.html");
+    const PAGE: &'static str = crate::pages::page!("Gamification", "gamification");
     const TOPICS: Option<&'static str> = Some("amqp");
 
     fn config() -> Config {

@@ -8,6 +8,7 @@ pub mod gamification;
 #[cfg(feature = "brokers")]
 mod ingest;
 pub mod mechamap;
+mod pages;
 pub mod platform;
 pub mod replay;
 pub mod serve;

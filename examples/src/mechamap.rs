@@ -49,7 +49,7 @@ const CHANNELS: &[&str] = &[
 
 impl Platform for MechaMap {
     const NAME: &'static str = "MechaMap";
-    const PAGE: &'static str = include_str!("pages/mechamap.html");
+    const PAGE: &'static str = crate::pages::page!("MechaMap", "mechamap");
 
     fn config() -> Config {
         let mut config = Config::default();

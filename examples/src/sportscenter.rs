@@ -66,7 +66,7 @@ const CHANNELS: &[&str] = &[
 
 impl Platform for SportsCenter {
     const NAME: &'static str = "SportsCenter";
-    const PAGE: &'static str = include_str!("pages/sportscenter.html");
+    const PAGE: &'static str = crate::pages::page!("SportsCenter", "sportscenter");
     const SOCKET_IO: Arguments = Arguments::Data;
     const DEMO_USER: &'static str = sample::DEMO_USER;
     const DEMO_ROLES: &'static [&'static str] = &["coach"];

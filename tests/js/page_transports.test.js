@@ -204,3 +204,24 @@ test('the page comes back over every transport when the server does', async (t) 
   // The history of the first server went with it.
   await page.locator('#check').getByText(/^0 missed, 0 twice, \d+ gaps?$/).waitFor();
 });
+
+/** Platforms whose envelopes do not name their channel, and one of which Socket.IO brings the data alone. */
+const OTHERS = {
+  sportscenter: { user: '0192f6d0-7c1e-7b3a-9f55-3f1d2c4b5a60', roles: ['coach'] },
+  gamification: {},
+  aiw3: {},
+};
+
+test('events of the other platforms come over each transport, and none is missed', async (t) => {
+  await Promise.all(Object.entries(OTHERS).map(async ([platform, who]) => {
+    const server = await Server.of(platform, t, '', '--demo', '100');
+    const { page, complaints } = await open(t, server, who);
+    await text(page, /^Connected$/);
+    for (const transport of ['sse', 'poll', 'socketio', 'websocket']) await change(page, transport);
+    await page.locator('#cut').click();
+    await text(page, /^Back after [\d.]+ s: recovered \d+ events?$/);
+    await more(page, 10);
+    assert.equal(await verdict(page), '0 missed, 0 twice', platform);
+    assert.deepEqual(complaints, [], platform);
+  }));
+});

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use fanfare_tests::server::mechamap_binary;
+use fanfare_tests::server::binary;
 
 /// Runs a command in the suite's folder, and panics with its output where it fails.
 fn run(folder: &Path, command: &mut Command) {
@@ -45,7 +45,10 @@ fn the_official_javascript_client_and_the_live_page_in_a_browser_work() {
         run(&folder, Command::new("npm").arg("ci"));
     }
     let mut node = Command::new("npm");
-    node.args(["test", "--silent"])
-        .env("FANFARE_TEST_MECHAMAP", mechamap_binary());
+    node.args(["test", "--silent"]);
+    for platform in ["mechamap", "sportscenter", "gamification", "aiw3"] {
+        let variable = format!("FANFARE_TEST_{}", platform.to_uppercase());
+        node.env(variable, binary(platform));
+    }
     run(&folder, &mut node);
 }

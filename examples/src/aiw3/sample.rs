@@ -4,6 +4,8 @@ mod announcements;
 mod guide;
 mod service;
 
+use std::f64::consts::TAU;
+
 use jiff::{SignedDuration, Timestamp};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -23,6 +25,7 @@ const TRADERS: &[&str] = &[
     "CryptoKing",
     "TradeMaster",
     "MarketMover",
+    "SatoshiFan",
 ];
 const BADGES: &[(&str, &str)] = &[
     ("First Trade", "common"),
@@ -59,8 +62,13 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(random: &'a mut StdRng) -> Self {
-        let user = random.random_range(1..=TRADERS.len() as u64);
-        let level = random.random_range(1..TIERS.len() as u64);
+        // Half of it is the first one's, whose token the server prints.
+        let user = match random.random_range(1..=TRADERS.len() as u64 + 4) {
+            user if user > TRADERS.len() as u64 => 1,
+            user => user,
+        };
+        // Each trader stays at a tier: the first one at the third.
+        let level = 1 + (user + 1) % (TIERS.len() as u64 - 1);
         let badge = random.random_range(0..BADGES.len() - 1);
         Self {
             random,
@@ -92,6 +100,19 @@ impl<'a> Scene<'a> {
     /// An amount with two decimals.
     fn amount(&mut self, range: std::ops::Range<u64>) -> f64 {
         self.random.random_range(range.start * 100..range.end * 100) as f64 / 100.0
+    }
+
+    /// How far something is that goes on for `seconds`, and then begins anew, a little differently for
+    /// each `what` of a trader: 0 to 1.
+    fn course(&self, seconds: u64, what: u64) -> f64 {
+        let so_far = self.now.as_millisecond() as f64 / 1_000.0 / seconds as f64;
+        (so_far + 0.29 * what as f64 + 0.13 * self.user as f64).fract()
+    }
+
+    /// The trader's place in the competition: up and down between 20 and 70.
+    fn rank(&self, user: u64) -> u64 {
+        let turns = self.now.as_millisecond() as f64 / 90_000.0 + 0.37 * user as f64;
+        (45.0 + 25.0 * (turns * TAU).sin()).round() as u64
     }
 
     fn number(&mut self, range: std::ops::Range<u64>) -> u64 {

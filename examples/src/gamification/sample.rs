@@ -23,18 +23,23 @@ const QUESTS: &[&str] = &[
 ];
 const SCREENS: &[&str] = &["leaderboard", "profile", "quests", "shop"];
 
-/// User 1 is the one whose token the server prints.
+/// User 1 is the one whose token the server prints; half of it is hers.
 const USERS: u64 = 6;
 
 /// One envelope. Steps are many and arrivals few; what is offered changes once in a while.
 pub(super) fn envelope(random: &mut StdRng) -> Value {
     let now = format!("{:.3}", Timestamp::now());
-    let user = random.random_range(1..=USERS).to_string();
+    let user = match random.random_range(1..=USERS + 4) {
+        user if user > USERS => 1,
+        user => user,
+    };
     let number = random.random_range(1..=99_999u32);
     let achievement = random.random_range(0..ACHIEVEMENTS.len());
     let quest = random.random_range(0..QUESTS.len());
-    // By the user, so that the same user's progress is plausible beside others'.
-    let progress = random.random_range(0..100u32);
+    // Onwards by the clock, a little differently for each user and quest.
+    let seconds = Timestamp::now().as_second().unsigned_abs();
+    let progress = (seconds / 2 + 29 * quest as u64 + 17 * achievement as u64 + 7 * user) % 100;
+    let user = user.to_string();
     let of_achievement = |mut more: Value| {
         more["achievementId"] = format!("achievement-{}", achievement + 1).into();
         more["name"] = ACHIEVEMENTS[achievement].into();

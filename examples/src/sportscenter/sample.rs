@@ -6,6 +6,8 @@ mod cache;
 mod limits;
 mod mentors;
 
+use std::f64::consts::TAU;
+
 use jiff::{SignedDuration, Timestamp};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -124,6 +126,18 @@ impl Scene<'_> {
 
     fn session(&mut self) -> &'static str {
         self.pick(SESSIONS)
+    }
+
+    /// One of those who are in a session: each session has an athlete of its own.
+    fn athlete(&mut self) -> usize {
+        1 + self.random.random_range(0..SESSIONS.len())
+    }
+
+    /// Where something is that goes up and down within `seconds`, a little differently for each
+    /// `who`: -1 to 1.
+    fn wave(&self, seconds: u64, who: usize) -> f64 {
+        let turns = self.now.as_millisecond() as f64 / 1_000.0 / seconds as f64;
+        ((turns + who as f64 / 7.0) * TAU).sin()
     }
 
     fn uuid(&mut self) -> String {

@@ -11,15 +11,21 @@ import { JWT_SECRET } from './token.js';
 
 export const API_KEY = 'the-suites-key';
 
-/** A MechaMap server. Its binary is named by the environment, see the suite's Rust driver. */
+/** A platform's server. Its binary is named by the environment, see the suite's Rust driver. */
 export class Server {
-  /** Starts a server with these lines of configuration and flags, which ends with the test `t`. */
-  static async start(t, toml = '', ...more) {
+  /** Starts a MechaMap server with these lines of configuration and flags, which ends with the test `t`. */
+  static start(t, toml = '', ...more) {
+    return Server.of('mechamap', t, toml, ...more);
+  }
+
+  /** The same for any platform. */
+  static async of(platform, t, toml = '', ...more) {
     const folder = await mkdtemp(join(tmpdir(), 'fanfare-'));
     const config = join(folder, 'config.toml');
     await writeFile(config, toml);
-    const binary = process.env.FANFARE_TEST_MECHAMAP;
-    if (!binary) throw new Error('FANFARE_TEST_MECHAMAP must name the server\'s binary');
+    const variable = `FANFARE_TEST_${platform.toUpperCase()}`;
+    const binary = process.env[variable];
+    if (!binary) throw new Error(`${variable} must name the server's binary`);
     const flags = ['--listen', '127.0.0.1:0', '--jwt-secret', JWT_SECRET, '--api-key', API_KEY, '--config', config, ...more];
     const child = spawn(binary, flags, { stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = once(child, 'exit');

@@ -79,8 +79,8 @@ fn nickname(user: u64) -> &'static str {
 
 fn nft_progress(scene: &mut Scene<'_>) -> Value {
     let required = 500_000.0 * scene.level as f64;
-    let current = cents(required * scene.amount(10..99) / 100.0);
-    let badges = scene.number(0..5);
+    let current = cents(required * (0.1 + 0.89 * scene.course(180, 0)));
+    let badges = (5.0 * scene.course(180, 1)) as u64;
     let volume_progress = cents(100.0 * current / required);
     let target = cents((current / 50_000.0).ceil() * 50_000.0);
     json!({
@@ -97,7 +97,7 @@ fn nft_progress(scene: &mut Scene<'_>) -> Value {
 
 fn badge_progress(scene: &mut Scene<'_>) -> Value {
     let (name, rarity) = BADGES[scene.badge];
-    let current = scene.amount(1_000..9_900);
+    let current = cents(1_000.0 + 8_900.0 * scene.course(150, scene.badge as u64));
     let change = scene.amount(1..400);
     let progress = cents(current / 100.0);
     json!({
@@ -117,8 +117,8 @@ fn badge_progress(scene: &mut Scene<'_>) -> Value {
 }
 
 fn leaderboard(scene: &mut Scene<'_>) -> Value {
-    let rank = scene.number(3..200);
-    let volume = scene.amount(500_000..900_000);
+    let rank = scene.rank(scene.user);
+    let volume = cents(900_000.0 - 5_000.0 * rank as f64);
     let ranked = |rank: u64, user: u64, volume: f64| {
         json!({
             "rank": rank, "userId": user, "nickname": nickname(user), "tradingVolume": cents(volume),
@@ -127,15 +127,20 @@ fn leaderboard(scene: &mut Scene<'_>) -> Value {
     };
     let others = (1..=TRADERS.len() as u64).filter(|user| *user != scene.user);
     let others = others.collect::<Vec<_>>();
+    // Three are far ahead, and take turns.
+    let mut leaders = others[..3].to_vec();
+    leaders.sort_by_key(|user| scene.rank(*user));
+    let top = (1..).zip(&leaders);
+    let top = top.map(|(place, user)| ranked(place, *user, 4_800_000.0 - 300_000.0 * place as f64));
     json!({
         "competitionId": COMPETITION,
         "userRank": {
             "rank": rank, "tradingVolume": volume, "percentile": percentile(rank), "rankChange": 0,
             "volumeChange": scene.amount(0..5_000)
         },
-        "topRanks": [ranked(1, others[0], 4_500_000.0), ranked(2, others[1], 4_200_000.0)],
+        "topRanks": top.collect::<Value>(),
         "nearbyRanks": [
-            ranked(rank - 1, others[2], volume + 15_000.25), ranked(rank + 1, others[3], volume - 15_000.25)
+            ranked(rank - 1, others[3], volume + 1_500.25), ranked(rank + 1, others[4], volume - 1_500.25)
         ],
         "competitionStats": {
             "totalParticipants": PARTICIPANTS, "totalVolume": 125_000_000, "averageVolume": 14_285.71,
@@ -151,7 +156,7 @@ fn percentile(rank: u64) -> f64 {
 /// As trades come in, a rank goes up and down by a few places, and only what adds up is told.
 fn significant_move(scene: &mut Scene<'_>) -> RankMove {
     let mut tracker = RankTracker::default();
-    let mut rank = scene.number(20..400);
+    let mut rank = scene.rank(scene.user);
     loop {
         if let Some(found) = tracker.observe(scene.user, rank) {
             return found;

@@ -18,31 +18,35 @@ const TEXTS: &[&str] = &[
 ];
 
 pub(super) fn metric_recorded(scene: &mut Scene<'_>) -> Value {
-    let (kind, value, unit) = scene.pick(&[
-        ("heart-rate", 148.0, "bpm"),
-        ("speed", 24.5, "km/h"),
-        ("power", 280.0, "W"),
-        ("cadence", 172.0, "spm"),
+    let (kind, value, unit, period) = scene.pick(&[
+        ("heart-rate", 148.0, "bpm", 70),
+        ("speed", 24.5, "km/h", 45),
+        ("power", 280.0, "W", 30),
+        ("cadence", 172.0, "spm", 55),
     ]);
+    let athlete = scene.athlete();
+    let effort = 1.0 + 0.12 * scene.wave(period, athlete) + 0.3 * (scene.about(0.5) - 0.5);
     json!({"event": "metric:recorded", "data": {
-        "athleteId": scene.user(),
+        "athleteId": super::USERS[athlete],
         "timestamp": scene.time(0),
         "type": kind,
-        "value": scene.about(value),
+        "value": (value * effort * 10.0).round() / 10.0,
         "unit": unit,
         "source": scene.pick(&["device", "device", "device", "manual", "ai"]),
     }})
 }
 
 pub(super) fn session_status(scene: &mut Scene<'_>) -> Value {
+    let athlete = scene.athlete();
+    let location = ["Track 2", "Pool", "Weight room"][athlete - 1];
     json!({"event": "session:status", "data": {
-        "sessionId": scene.session(),
+        "sessionId": super::SESSIONS[athlete - 1],
         "timestamp": scene.time(0),
-        "type": scene.pick(&["started", "ended", "paused", "resumed"]),
+        "type": scene.pick(&["started", "resumed", "resumed", "resumed", "paused", "ended"]),
         "metadata": {
             "coachId": super::USERS[0],
-            "athleteId": scene.user(),
-            "location": scene.pick(&["Track 2", "Pool", "Weight room"]),
+            "athleteId": super::USERS[athlete],
+            "location": location,
         },
     }})
 }
@@ -80,10 +84,14 @@ pub(super) fn video_analysis(scene: &mut Scene<'_>) -> Value {
 }
 
 pub(super) fn goal_update(scene: &mut Scene<'_>) -> Value {
-    let progress = scene.part(101);
+    let athlete = scene.athlete();
+    let goal = scene.part(3);
+    // Onwards by the clock, until a new season begins.
+    let seconds = scene.now.as_second().unsigned_abs();
+    let progress = (seconds / 2 + 37 * goal + 11 * athlete as u64) % 101;
     json!({"event": "goal:update", "data": {
-        "athleteId": scene.user(),
-        "goalId": scene.uuid(),
+        "athleteId": super::USERS[athlete],
+        "goalId": format!("0192f6d2-5e6f-7a7b-8c8d-{athlete:04x}0000900{goal}"),
         "timestamp": scene.time(0),
         "type": if progress == 100 { "achieved" } else { "progress" },
         "progress": progress,

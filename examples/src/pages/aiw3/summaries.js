@@ -1,0 +1,36 @@
+// What events say
+
+const percent = (value) => `${+Number(value).toFixed(1)} %`;
+
+const SUMMARIES = {
+  nft_unlocked: (d) => `Unlocked ${d.nftName ?? d.tierName}`,
+  nft_upgrade_completed: (d) => `${d.oldNftName} became ${d.newNftName}`,
+  nft_upgraded: (d) => `${d.oldNft.tierName} became ${d.newNft.tierName}`,
+  nft_benefits_activated: (d) => `The benefits of ${d.nftName} are active`,
+  nft_progress_update: (d) => `${percent(d.overallProgress)} of the way to ${d.nftName}`,
+  nft_upgrade_available: (d) => `An upgrade to tier ${d.targetLevel} is available`,
+  nft_minted: (d) => `${d.nftId} was minted`,
+  nft_burned: (d) => `${d.nftId ?? 'An NFT'} was burned`,
+  nft_unlock_failed: (d) => `An unlock failed: ${d.error}`,
+  trading_milestone_reached: (d) => `Traded ${compact.format(d.milestone)} in all`,
+  volume_milestone_reached: (d) => `Traded ${compact.format(d.milestone)} in all`,
+  tier_qualification_changed: (d) => `Qualifies for ${many(d.currentQualifications.length, 'tier')}`,
+  transaction_failed: (d) => `A transaction failed: ${d.errorMessage}`,
+  competition_started: (d) => `${d.competitionName} has begun`,
+  competition_ended: (d) => `${d.competitionName ?? 'A competition'} is over`,
+  competition_nft_awarded: (d) => `${d.nftReward.name} for rank ${d.finalRank} of ${number.format(d.totalParticipants)}`,
+  rank_changed: (d) => `Rank ${d.newRank} after ${d.oldRank}, ${d.direction}`,
+  leaderboard_update: (d) => `Rank ${d.userRank.rank} of ${number.format(d.competitionStats.totalParticipants)}`,
+  badge_earned: (d) => `Earned the badge ${quoted(d.badgeName)}`,
+  badge_activated: (d) => `Activated the badge ${quoted(d.badgeName)}`,
+  badge_progress_update: (d) => `The badge ${quoted(d.badgeName)} is ${percent(d.overallProgress)} done`,
+  maintenance_scheduled: (d) => `${d.title}: ${d.description}`,
+  maintenance_started: () => 'Maintenance has begun',
+  maintenance_completed: () => 'Maintenance is over',
+  feature_announcement: (d) => `${d.title}: ${d.description}`,
+  security_alert: (d) => `${d.title}: ${d.description}`,
+  service_degradation: (d) => `${d.title}: ${d.description}`,
+  avatar_changed: (d) => `The avatar is ${d.newAvatar.nftName ?? d.newAvatar.type} now`,
+  nft_avatar_unlocked: (d) => `A new avatar: ${d.nftName}`,
+  chat_message: (d) => `${d.from ?? 'Someone'}: ${d.text ?? JSON.stringify(d)}`,
+};
