@@ -336,7 +336,7 @@ async fn what_was_recorded_is_published_again() {
     )
     .unwrap();
     let launch = Launch::mechamap().argument("--replay");
-    let launch = launch.argument(&file.display().to_string());
+    let launch = launch.argument(file.display().to_string());
     let server = launch.argument("--speed").argument("20").start().await;
     let client = Client::subscribed(&server, &Token::of(7), "thread.1").await;
     // The first may have been published before there was a client.

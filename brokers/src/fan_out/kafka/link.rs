@@ -21,6 +21,8 @@ use super::{Shared, blocking, retire, unavailable};
 
 /// How long a start may wait for the first answer.
 const FOUND_WITHIN: Duration = Duration::from_secs(4);
+/// How long a server that answered may be silent while its log is read: reading keeps it busy.
+const SILENT_WITHIN: Duration = Duration::from_secs(6);
 /// How long topics may take to be created, and their partitions to have leaders.
 const READY_WITHIN: Duration = Duration::from_secs(15);
 /// How often it is asked whether anyone is there.
@@ -204,6 +206,7 @@ impl Session {
 
     /// Waits until what was in the log has been handed over.
     async fn catch_up(&mut self, topics: &Topics) -> Result<(), BrokerError> {
+        let mut heard = Instant::now();
         loop {
             tokio::select! {
                 caught_up = &mut self.caught_up => {
@@ -214,11 +217,14 @@ impl Session {
                 }
                 () = sleep(ASKED_EVERY) => {}
             }
-            let seen = Topics::look(&self.writer, &topics.events, ANSWERED_WITHIN).await;
-            if let Seen::Silent(reason) = seen {
-                return Err(unavailable(format!(
-                    "Kafka was lost while its log was read: {reason}"
-                )));
+            match Topics::look(&self.writer, &topics.events, ANSWERED_WITHIN).await {
+                Seen::Silent(reason) if heard.elapsed() > SILENT_WITHIN => {
+                    return Err(unavailable(format!(
+                        "Kafka was lost while its log was read: {reason}"
+                    )));
+                }
+                Seen::Silent(_) => {}
+                _ => heard = Instant::now(),
             }
         }
     }
