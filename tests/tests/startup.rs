@@ -332,12 +332,12 @@ async fn what_was_recorded_is_published_again() {
     };
     std::fs::write(
         &file,
-        [line(1, 0), "nonsense".to_owned(), line(2, 20)].join("\n"),
+        [line(1, 0), "nonsense".to_owned(), line(2, 40)].join("\n"),
     )
     .unwrap();
     let launch = Launch::mechamap().argument("--replay");
     let launch = launch.argument(file.display().to_string());
-    let server = launch.argument("--speed").argument("20").start().await;
+    let server = launch.argument("--speed").argument("8").start().await;
     let client = Client::subscribed(&server, &Token::of(7), "thread.1").await;
     // The first may have been published before there was a client.
     let is_first = |data: &str| data.contains("\"id\":1,");
