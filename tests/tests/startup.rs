@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use fanfare_tests::mechamap::{typing, urgent_comment};
+use fanfare_tests::mechamap::{comment_id, typing, urgent_comment};
 use fanfare_tests::server::{API_KEY, JWT_SECRET};
-use fanfare_tests::{Client, Http, IN_TIME, Launch, Server, Token};
+use fanfare_tests::{Client, Http, IN_TIME, Launch, Push, Server, Token};
 use serde_json::Value;
 
 /// Checks that a server refuses to start: exit code 2 and one sentence on standard error.
@@ -339,12 +339,9 @@ async fn what_was_recorded_is_published_again() {
     let launch = launch.argument(file.display().to_string());
     let server = launch.argument("--speed").argument("8").start().await;
     let client = Client::subscribed(&server, &Token::of(7), "thread.1").await;
+    let id = |push: &Push| comment_id(&push.publication.json());
     // The first may have been published before there was a client.
-    let is_first = |data: &str| data.contains("\"id\":1,");
-    let first = client.pushes(1, IN_TIME).await.remove(0);
-    let before = usize::from(is_first(first.publication.data.get()));
-    let last = client.pushes(before + 1, IN_TIME).await.remove(before);
-    let last = last.publication.data.get();
-    assert!(last.contains("\"id\":2,"), "{last}");
+    let before = usize::from(id(&client.pushes(1, IN_TIME).await[0]) == 1);
+    assert_eq!(id(&client.pushes(before + 1, IN_TIME).await[before]), 2);
     server.assert_healthy().await;
 }
