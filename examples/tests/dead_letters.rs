@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use fanfare_brokers::services::{Failure, Record, Subscription, engine_from_url};
-use fanfare_test_servers::RabbitMq;
+use fanfare_test_servers::{Kafka, Nats, RabbitMq};
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dead-letters"));
@@ -52,12 +52,27 @@ fn errors_are_one_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn they_are_listed_and_replayed() {
+async fn of_rabbitmq_they_are_listed_and_replayed() {
     let server = RabbitMq::start().await;
-    let url = server.url();
-    let engine = engine_from_url(&url).await.unwrap();
+    they_are_listed_and_replayed(&server.url(), "quest.*").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_nats_they_are_listed_and_replayed() {
+    let server = Nats::start().await;
+    they_are_listed_and_replayed(&server.url(), "quest.completed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_kafka_they_are_listed_and_replayed() {
+    let server = Kafka::start().await;
+    they_are_listed_and_replayed(&server.url(), "quest.completed").await;
+}
+
+async fn they_are_listed_and_replayed(url: &str, topic: &str) {
+    let engine = engine_from_url(url).await.unwrap();
     let group = Subscription {
-        topic: "quest.*".to_owned(),
+        topic: topic.to_owned(),
         group: "quest_events".to_owned(),
         prefetch: 10,
     };
@@ -78,8 +93,8 @@ async fn they_are_listed_and_replayed() {
         delivery.settle.give_up(failure).await.unwrap();
     }
     let run = |command, limit| {
-        let broker = ["--broker", &url, "--limit", limit];
-        let whose = ["--topic", "quest.*", "--group", "quest_events"];
+        let broker = ["--broker", url, "--limit", limit];
+        let whose = ["--topic", topic, "--group", "quest_events"];
         let output = run(&[&[command][..], &broker, &whose].concat());
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
