@@ -297,22 +297,22 @@ impl Catalog {
         };
         let Completed { id, payload, whole } = self.envelope.complete(draft, &fill);
         let key = reading.conflation_key.as_deref();
-        let events = targets
-            .into_iter()
-            .map(|channel| event_type.event(channel, priority, payload.clone(), key));
-        let mut events = events.collect::<Vec<_>>();
-        if reading.is_for_services_only || !event_type.topics.is_empty() {
-            // Services read it once, whatever the number of its channels.
-            let services = ForServices {
-                id: id.clone(),
-                topics: event_type.topics,
-                payload: (whole != payload).then_some(whole),
-                only: reading.is_for_services_only,
-            };
-            if let Some(first) = events.first_mut() {
-                *first = first.clone().for_services(services);
+        let is_for_services = reading.is_for_services_only || !event_type.topics.is_empty();
+        // Services read it once, whatever the number of its channels.
+        let mut services = is_for_services.then(|| ForServices {
+            id: id.clone(),
+            topics: event_type.topics,
+            payload: whole,
+            only: reading.is_for_services_only,
+        });
+        let events = targets.into_iter().map(|channel| {
+            let event = event_type.event(channel, priority, payload.clone(), key);
+            match services.take() {
+                Some(services) => event.for_services(services),
+                None => event,
             }
-        }
+        });
+        let events = events.collect();
         Ok(Admitted { id, events })
     }
 

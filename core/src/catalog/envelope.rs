@@ -379,9 +379,9 @@ impl Envelope {
         let id = id.and_then(string);
         let id = id.map_or_else(|| fill.id.to_owned(), Cow::into_owned);
         let whole = followed_by(&sent.with(&completed), &added);
-        let payload = match draft.without_internal(&completed) {
-            None => whole.clone(),
-            Some(json) => followed_by(&json, &added),
+        let (payload, whole) = match draft.without_internal(&completed) {
+            None => (whole, None),
+            Some(json) => (followed_by(&json, &added), Some(whole)),
         };
         Completed { id, payload, whole }
     }
@@ -415,8 +415,8 @@ pub(super) struct Completed {
     pub(super) id: String,
     /// What clients get.
     pub(super) payload: Bytes,
-    /// What backend services get.
-    pub(super) whole: Bytes,
+    /// What backend services get, where that is more.
+    pub(super) whole: Option<Bytes>,
 }
 
 /// An object with more members behind its own, without insignificant whitespace.
