@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::platform::Platform;
 use crate::serve::causes;
+use crate::topics;
 
 /// What begins the ids of records that a server wrote itself: their events have gone to clients
 /// already, and must not come to them again.
@@ -60,21 +61,23 @@ pub(crate) async fn start<P: Platform>(
     node: &Node,
     sink: Option<&str>,
     broker: &str,
-    topics: &[Topic],
+    ingested: &[Topic],
 ) -> Result<Ingesting, String> {
-    if topics.is_empty() {
+    if ingested.is_empty() {
         return Ok(Ingesting::default());
     }
     let url = sink.filter(|url| *url != "none").map(str::to_owned);
-    let Some(url) = url.or_else(|| server(broker)) else {
+    // `memory:` keeps none.
+    let of_broker = || broker.contains("://").then(|| topics::server(broker));
+    let Some(url) = url.or_else(of_broker) else {
         let sentence = "--ingest needs a server that keeps topics, as amqp://HOST:PORT in --topics";
         return Err(sentence.to_owned());
     };
     let failed = |error| format!("--ingest: {}", causes(&error));
     let engine = Box::pin(P::engine(&url)).await.map_err(failed)?;
     let catalog = Arc::new(P::catalog());
-    let mut running = Vec::with_capacity(topics.len());
-    for Topic { topic, group } in topics {
+    let mut running = Vec::with_capacity(ingested.len());
+    for Topic { topic, group } in ingested {
         let subscription = Subscription {
             topic: topic.clone(),
             group: group.clone(),
@@ -144,14 +147,6 @@ fn own_id(id: &str) -> String {
 
 fn is_own(record: &Record) -> bool {
     record.id.starts_with(OWN)
-}
-
-/// The broker's URL without what only the broker between nodes understands; none where it keeps no
-/// topics.
-fn server(broker: &str) -> Option<String> {
-    broker.split_once("://")?;
-    let server = broker.split_once('?').map_or(broker, |(server, _)| server);
-    Some(server.to_owned())
 }
 
 #[cfg(test)]

@@ -55,8 +55,14 @@ fn without_cluster(url: &str, scheme: &str) -> Option<String> {
     if !rest.starts_with("://") {
         return None;
     }
+    Some(server(url))
+}
+
+/// A broker's URL without what only the broker between nodes understands.
+#[cfg(feature = "brokers")]
+pub(crate) fn server(url: &str) -> String {
     let server = url.split_once('?').map_or(url, |(server, _)| server);
-    Some(server.to_owned())
+    server.to_owned()
 }
 
 #[cfg(all(test, feature = "brokers"))]
