@@ -11,10 +11,10 @@ pub mod competition;
 #[cfg(feature = "brokers")]
 pub mod consumers;
 pub mod fields;
+mod life;
 pub mod milestones;
 pub mod nft;
 pub mod ranks;
-mod sample;
 pub mod service;
 pub mod system;
 pub mod topics;
@@ -90,8 +90,8 @@ impl Platform for Aiw3 {
         engine_from_url(url).await
     }
 
-    fn sample(random: &mut StdRng) -> Value {
-        sample::envelope(random)
+    fn life(random: StdRng) -> impl Iterator<Item = Value> + Send + 'static {
+        life::life(random)
     }
 
     fn sse_welcome() -> Option<fn(&Identity) -> String> {

@@ -8,12 +8,12 @@ pub mod achievement;
 pub mod analytics;
 #[cfg(feature = "brokers")]
 pub mod consumers;
+mod life;
 pub mod notification;
 pub mod quest;
 pub mod reward;
 #[cfg(feature = "brokers")]
 pub mod rewards;
-mod sample;
 
 use std::future::ready;
 use std::time::Duration;
@@ -116,8 +116,8 @@ impl Platform for Gamification {
         Rules
     }
 
-    fn sample(random: &mut StdRng) -> Value {
-        sample::envelope(random)
+    fn life(random: StdRng) -> impl Iterator<Item = Value> + Send + 'static {
+        life::life(random)
     }
 }
 
