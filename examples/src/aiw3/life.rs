@@ -77,10 +77,10 @@ impl Exchange {
         let at = scene.mostly_the_first(TRADERS.len());
         let portfolio = &mut self.portfolios[at];
         match scene.number(0..1_000) {
-            0..340 => portfolio.trade(scene),
-            340..600 => portfolio.strive(scene),
-            600..870 => self.board.show(at as u64 + 1, scene),
-            870..960 => chat(at as u64 + 1, scene),
+            0..370 => portfolio.trade(scene),
+            370..670 => portfolio.strive(scene),
+            670..860 => self.board.show(at as u64 + 1, scene),
+            860..960 => chat(at as u64 + 1, scene),
             960..975 => portfolio.change_avatar(scene),
             975..990 => portfolio.claim_early(scene),
             _ => self.notices.alert(at as u64 + 1, scene),
@@ -100,12 +100,16 @@ fn chat(user: u64, scene: &mut Scene) {
 
 /// What a user is told by the guide; the server fills in the rest.
 fn guide(event: &str, user: u64, data: Value, scene: &mut Scene) {
-    scene.tell(json!({"eventType": event, "userId": user, "data": data}));
+    let mut envelope = json!({"eventType": event, "userId": user});
+    envelope["data"] = data;
+    scene.tell(envelope);
 }
 
 /// What the NFT service says of a user.
 fn service(event: &str, user: u64, data: Value, scene: &mut Scene) {
-    scene.tell(json!({"eventType": event, "userId": user.to_string(), "data": data}));
+    let mut envelope = json!({"eventType": event, "userId": user.to_string()});
+    envelope["data"] = data;
+    scene.tell(envelope);
 }
 
 fn base58(length: usize, scene: &mut Scene) -> String {

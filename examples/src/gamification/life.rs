@@ -59,9 +59,9 @@ impl Player {
                 let (rewards, inbox) = (&mut self.rewards, &mut self.inbox);
                 self.quests.turn(&self.user, rewards, inbox, scene);
             }
-            42..68 => self.achievements.turn(&self.user, scene),
-            68..73 => self.rewards.turn(scene),
-            73..82 => self.inbox.turn(scene),
+            42..75 => self.achievements.turn(&self.user, scene),
+            75..80 => self.rewards.turn(scene),
+            80..88 => self.inbox.turn(scene),
             _ => self.view(scene),
         }
     }
@@ -81,10 +81,12 @@ impl Player {
 /// Tells it as the platform's backend would.
 fn tell(event: &str, data: Value, scene: &mut Scene) {
     let correlation = scene.number(1..100_000);
-    scene.tell(json!({
-        "type": event, "data": data,
+    let mut envelope = json!({
+        "type": event,
         "metadata": {
             "correlationId": format!("correlation-{correlation}"), "source": "gamification-service"
         }
-    }));
+    });
+    envelope["data"] = data;
+    scene.tell(envelope);
 }

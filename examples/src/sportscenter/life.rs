@@ -49,6 +49,10 @@ const REMARKS: &[&str] = &[
     "Good rhythm, hold it",
     "Land softer on the left",
     "Two more like that",
+    "Breathe out on the way up",
+    "Look ahead, not down",
+    "Quicker off the wall",
+    "Relax the shoulders",
 ];
 
 /// What the club is at.
@@ -162,7 +166,9 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     fn tell(&mut self, event: &str, data: Value) {
-        self.play.tell(json!({"event": event, "data": data}));
+        let mut envelope = json!({"event": event});
+        envelope["data"] = data;
+        self.play.tell(envelope);
     }
 
     fn user(&mut self) -> &'static str {
@@ -197,6 +203,12 @@ impl Scene<'_> {
 
     fn chance(&mut self, percent: u32) -> bool {
         self.play.chance(percent)
+    }
+
+    /// Another of them than `last`, which it becomes.
+    fn next<T: Copy>(&mut self, of: &[T], last: &mut usize) -> T {
+        *last = (*last + 1 + self.place(of.len() - 1)) % of.len();
+        of[*last]
     }
 
     /// A tenth less to a tenth more, and no share above the whole.

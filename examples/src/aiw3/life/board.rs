@@ -1,5 +1,6 @@
 //! The competition: who is ahead of whom, and who is told.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use rand::Rng;
@@ -257,7 +258,7 @@ impl Board {
             let rank = at as u64 + 1;
             let gain = match self.competitors[at].pace {
                 Pace::Even => scene.number(0..most),
-                Pace::Fast => scene.number(most..3 * most),
+                Pace::Fast => scene.number(most..5 * most),
                 Pace::Slow => scene.number(0..most / 8),
             };
             let competitor = &mut self.competitors[at];
@@ -273,7 +274,7 @@ impl Board {
     }
 
     fn sort(&mut self) {
-        self.competitors.sort_by(|a, b| b.volume.cmp(&a.volume));
+        self.competitors.sort_by_key(|each| Reverse(each.volume));
     }
 
     /// What it comes to at this time, of what it is in the end.

@@ -16,7 +16,7 @@ const ACHIEVEMENTS: [&str; 6] = [
     "Centurion",
 ];
 /// For how many turns one that is reached stays so.
-const REST: u64 = 12;
+const REST: u64 = 7;
 
 /// Those of one user.
 #[derive(Debug)]

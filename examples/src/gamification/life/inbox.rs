@@ -31,7 +31,7 @@ impl Inbox {
         user: &str,
         kind: &str,
         title: &str,
-        message: String,
+        message: &str,
         scene: &mut Scene,
     ) {
         if self.kept.len() == 2 * KEPT {

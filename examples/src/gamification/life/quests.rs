@@ -97,13 +97,13 @@ impl Quests {
                         scene,
                     );
                     if before < NEARLY && progress >= NEARLY && scene.chance(45) {
-                        let message = format!("{progress} % of {name:?} are done");
-                        inbox.create(user, "progress", "Almost there", message, scene);
+                        let message = format!("{progress} % of “{name}” are done");
+                        inbox.create(user, "progress", "Almost there", &message, scene);
                     }
                     Quest::Started(progress)
                 }
             },
-            Quest::Done(0) if scene.chance(25) => {
+            Quest::Done(0) if scene.chance(12) => {
                 tell_of("quest.deleted", json!({}), scene);
                 Quest::Away(3)
             }

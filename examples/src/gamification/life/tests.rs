@@ -191,8 +191,11 @@ fn what_is_said_of_progress_is_what_was_told_last() {
         for (event, data) in story(seed) {
             if event == "notification.created" && data["type"] == "progress" {
                 assert_eq!(last.0, "quest.progress_updated");
-                let (progress, name) = (&last.1["progress"], &last.1["name"]);
-                assert_eq!(data["message"], format!("{progress} % of {name} are done"));
+                let (progress, name) = (&last.1["progress"], text(&last.1["name"]));
+                assert_eq!(
+                    data["message"],
+                    format!("{progress} % of “{name}” are done")
+                );
                 assert_eq!(data["userId"], last.1["userId"]);
                 told += 1;
             }

@@ -23,6 +23,10 @@ pub(super) const REMARKS: &[&str] = &[
     "Attached my drawing for comparison.",
     "Same here, a stiffer frame cured it.",
     "What feed rate was that with?",
+    "Preload the nut, that takes most of it out.",
+    "Mine warped until I clamped it at both ends.",
+    "The datum is on the wrong face, I think.",
+    "Has anyone tried this in stainless?",
 ];
 const REACTIONS: &[&str] = &["like", "insightful", "thanks"];
 /// People react to comments that are not older.
@@ -137,11 +141,11 @@ impl Thread {
         }
     }
 
-    /// None that was made here a moment ago.
+    /// None that was made here a moment ago: there are more of them than recent comments.
     fn remark(&self, scene: &mut Scene) -> &'static str {
-        let last = self.recent.iter().rev().take(REMARKS.len() / 2);
-        let last = last.map(|comment| comment.remark).collect::<Vec<_>>();
-        let fresh = REMARKS.iter().filter(|remark| !last.contains(remark));
+        let recent = self.recent.iter().map(|comment| comment.remark);
+        let recent = recent.collect::<Vec<_>>();
+        let fresh = REMARKS.iter().filter(|remark| !recent.contains(remark));
         scene.pick(&fresh.copied().collect::<Vec<_>>())
     }
 

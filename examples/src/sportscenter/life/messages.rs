@@ -17,9 +17,13 @@ pub(super) const TEXTS: &[&str] = &[
 /// Nobody changes what is older.
 const RECENT: usize = 6;
 
-/// The last ones that were not taken back.
+/// What was written, and not taken back.
 #[derive(Debug, Default)]
-pub(super) struct Messages(VecDeque<Value>);
+pub(super) struct Messages {
+    recent: VecDeque<Value>,
+    /// What was said last, as a place in [`TEXTS`].
+    said: usize,
+}
 
 impl Messages {
     pub(super) fn write(&mut self, scene: &mut Scene<'_>) {
@@ -35,24 +39,24 @@ impl Messages {
             "timestamp": scene.time(0),
             "from": from,
             "to": to,
-            "content": scene.pick(TEXTS),
+            "content": scene.next(TEXTS, &mut self.said),
             "type": scene.pick(&["text", "text", "text", "image", "video"]),
         });
         scene.tell("message:new", message.clone());
-        self.0.push_back(message);
-        if self.0.len() > RECENT {
-            self.0.pop_front();
+        self.recent.push_back(message);
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
         }
     }
 
     /// Its author changes one.
     pub(super) fn change(&mut self, scene: &mut Scene<'_>) {
-        if self.0.is_empty() {
+        if self.recent.is_empty() {
             return;
         }
-        let at = scene.place(self.0.len());
-        let message = &mut self.0[at];
-        let content = scene.pick(TEXTS);
+        let at = scene.place(self.recent.len());
+        let message = &mut self.recent[at];
+        let content = scene.next(TEXTS, &mut self.said);
         message["content"] = content.into();
         message["timestamp"] = scene.time(0).into();
         scene.tell("message:updated", message.clone());
@@ -60,11 +64,11 @@ impl Messages {
 
     /// Its author takes one back.
     pub(super) fn take_back(&mut self, scene: &mut Scene<'_>) {
-        if self.0.is_empty() {
+        if self.recent.is_empty() {
             return;
         }
-        let at = scene.place(self.0.len());
-        if let Some(mut message) = self.0.remove(at) {
+        let at = scene.place(self.recent.len());
+        if let Some(mut message) = self.recent.remove(at) {
             message["timestamp"] = scene.time(0).into();
             scene.tell("message:deleted", message);
         }
