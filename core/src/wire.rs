@@ -8,8 +8,9 @@ use bytes::{Bytes, BytesMut};
 use crate::channel::Channel;
 use crate::codec::{Codec, Notice};
 use crate::cursor::{Cursor, write_one};
-use crate::event::{Guarantee, Position, Publication};
+use crate::event::{Guarantee, Publication};
 use crate::framing::Framing;
+use crate::position::Position;
 use crate::sync::Mutex;
 use crate::visibility::{Parts, RoleSets, Visibility};
 
