@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare::{BoxFuture, BrokerError, Node, Sink};
+use fanfare::{BoxFuture, BrokerError, Catalog, Node, Sink};
 use fanfare_brokers::services::{
     Consumer, Engine, Ingest, Record, RetryPolicy, Running, Subscription,
 };
@@ -88,10 +88,7 @@ pub(crate) async fn start<P: Platform>(
         let consumer = Consumer::new(engine.clone(), subscription, ingest)
             // Most backends give their records no keys, and expect a channel's order all the same.
             .concurrency(1)
-            .retry_for(move |record| {
-                let retry = retries.retry(&record.topic);
-                retry.map_or_else(RetryPolicy::default, RetryPolicy::from)
-            })
+            .retry_for(move |record| retry(&retries, record))
             .grace(GRACE);
         running.push(consumer.start().await.map_err(failed)?);
     }
@@ -99,6 +96,12 @@ pub(crate) async fn start<P: Platform>(
         engine: Some(engine),
         running,
     })
+}
+
+/// As its event has it. What is no event of the platform is given up at the first try anyway.
+fn retry(catalog: &Catalog, record: &Record) -> RetryPolicy {
+    let retry = catalog.retry(&record.payload);
+    retry.map_or_else(RetryPolicy::default, RetryPolicy::from)
 }
 
 impl Ingesting {
@@ -152,6 +155,29 @@ fn is_own(record: &Record) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aiw3::Aiw3;
+
+    #[test]
+    fn retries_are_those_of_the_event_in_its_envelope_whatever_the_topic() {
+        let catalog = Aiw3::catalog();
+        let retries = |payload: &'static str| {
+            let record = Record {
+                topic: "nft-notifications-topic".to_owned(),
+                key: String::new(),
+                id: "1".to_owned(),
+                payload: payload.into(),
+            };
+            retry(&catalog, &record).retry.retries
+        };
+        assert_eq!(retries(r#"{"eventType":"badge_earned","userId":7}"#), 0);
+        assert_eq!(retries(r#"{"eventType":"badge_earned","userId":"7"}"#), 5);
+        assert_eq!(
+            retries(r#"{"eventType":"leaderboard_update","userId":7}"#),
+            1
+        );
+        let default = RetryPolicy::default().retry.retries;
+        assert_eq!(retries("no envelope"), default);
+    }
 
     #[test]
     fn the_mark_fits_any_id() {
