@@ -57,6 +57,42 @@ fn the_whole_event_set_is_there() {
 }
 
 #[test]
+fn the_document_of_it_has_all_34_rows() {
+    let document = Aiw3::catalog().asyncapi("AIW3", "1");
+    let document = serde_json::from_str::<Value>(&document).unwrap();
+    let messages = document["components"]["messages"].as_object().unwrap();
+    // What clients publish of a row stands beside it.
+    let rows = messages.keys().filter(|key| !key.ends_with(".from-client"));
+    assert_eq!(rows.count(), 34);
+    let from_server = |name: &str| {
+        let reference = format!("#/channels/connection/messages/{name}");
+        let sent = &document["operations"]["send.connection"]["messages"];
+        sent.as_array()
+            .unwrap()
+            .contains(&json!({"$ref": reference}))
+    };
+    for (name, definition, members) in [
+        (
+            "connection_established",
+            "ConnectionEstablished",
+            &["type", "userId", "timestamp", "message"][..],
+        ),
+        ("heartbeat", "Heartbeat", &["type", "timestamp"]),
+    ] {
+        assert!(from_server(name), "{name}");
+        let schema = &document["components"]["schemas"][definition];
+        assert_eq!(schema["properties"]["type"]["const"], name);
+        let required = schema["required"].as_array().unwrap().iter();
+        let required = required.map(|name| name.as_str().unwrap());
+        assert_eq!(required.collect::<Vec<_>>(), members);
+        assert_eq!(
+            schema["properties"].as_object().unwrap().len(),
+            members.len()
+        );
+    }
+}
+
+#[test]
 fn the_fields_tell_the_envelopes_apart() {
     let is_architecture = |envelope: &Value| {
         let is_taken = |event: Value| {
