@@ -402,7 +402,7 @@ fn install_metrics() -> Result<PrometheusHandle, String> {
         .map_err(|error| format!("metrics: {error}"))
 }
 
-/// An error with everything that caused it, in one sentence.
+/// An error with everything that caused it, in one sentence on one line.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut sentence = error.to_string();
     let mut cause = error.source();
@@ -411,7 +411,7 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
         sentence.push_str(&error.to_string());
         cause = error.source();
     }
-    sentence
+    sentence.replace('\n', " ")
 }
 
 #[cfg(test)]
