@@ -8,6 +8,8 @@ pub mod achievement;
 pub mod analytics;
 #[cfg(feature = "brokers")]
 pub mod consumers;
+#[cfg(feature = "brokers")]
+pub mod monitoring;
 pub mod notification;
 pub mod quest;
 pub mod reward;

@@ -24,6 +24,7 @@ mod dead_letters;
 mod error;
 mod message;
 mod publisher;
+mod queues;
 mod settle;
 mod source;
 mod topology;
@@ -41,6 +42,8 @@ use self::dead_letters::QueueDeadLetters;
 use self::error::{rejected, short, unavailable};
 use self::message::{ID_BYTES, KEY_BYTES, Message};
 use self::publisher::{Publication, Publisher};
+pub use self::queues::QueueState;
+use self::queues::states;
 use self::settle::{Closing, Group};
 use self::source::QueueSource;
 pub use self::topology::{DeadLetterQueue, Durability, Queue, Topology};
@@ -91,6 +94,49 @@ impl RabbitMq {
             stop,
             keeper: Mutex::new(Some(keeper)),
         })
+    }
+
+    /// Connects as [`engine_from_url`](super::engine_from_url) does, whose rules the URL goes by.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    pub async fn from_url(url: &str) -> Result<Self, BrokerError> {
+        let (server, query) = url.split_once('?').unwrap_or((url, ""));
+        let (mut topology, mut durability) = (Topology::gamification(), Durability::Classic);
+        let mut others = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("exchange", name)) if !name.is_empty() && name != topology.exchange => {
+                    topology = Topology::new(name);
+                }
+                Some(("exchange", _)) => {}
+                Some(("queues", "classic")) => durability = Durability::Classic,
+                Some(("queues", "quorum")) => durability = Durability::Quorum,
+                Some(("queues", _)) => return Err(rejected("queues are classic or quorum")),
+                _ => others.push(pair),
+            }
+        }
+        let query = if others.is_empty() { "" } else { "?" };
+        let server = format!("{server}{query}{}", others.join("&"));
+        Self::connect(&server, topology.durability(durability)).await
+    }
+
+    /// How the topology's queues are now, the one of dead letters last. One that somebody has deleted is
+    /// left out.
+    ///
+    /// Cancel safe. Costs a channel and a question for each queue.
+    ///
+    /// # Errors
+    /// [`Unavailable`](fanfare::BrokerErrorKind::Unavailable) where the server is away, or does not answer
+    /// within 10 s.
+    pub async fn queues(&self) -> Result<Vec<QueueState>, BrokerError> {
+        let live = self.link.now()?;
+        let names = self.topology.queues.iter().map(|queue| &*queue.name);
+        let names = names.chain([&*self.topology.dead_letters.queue]);
+        let names = names.collect::<Vec<_>>();
+        let asked = Box::pin(states(&live, &names));
+        let states = self.link.clone().while_lasts(&live, asked).await;
+        states.unwrap_or_else(|| Err(unavailable("the connection was lost")))
     }
 
     fn group(&self, subscription: &Subscription) -> Result<Arc<Group>, BrokerError> {
