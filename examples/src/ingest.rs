@@ -10,8 +10,7 @@ use fanfare_brokers::services::{
 use uuid::Uuid;
 
 use crate::platform::Platform;
-use crate::serve::causes;
-use crate::topics;
+use crate::topics::{self, reason};
 
 /// What begins the ids of records that a server wrote itself: their events have gone to clients
 /// already, and must not come to them again.
@@ -36,6 +35,10 @@ pub(crate) fn topic(text: &str) -> Result<Topic, String> {
     let (topic, group) = text.split_once('=').unwrap_or((text, text));
     if topic.is_empty() || group.is_empty() {
         return Err("what is read is TOPIC, or TOPIC=GROUP".to_owned());
+    }
+    // Of a line's end RabbitMQ would take another name than it was given.
+    if text.contains(char::is_control) {
+        return Err("the names of topics and groups have no control characters".to_owned());
     }
     Ok(Topic {
         topic: topic.to_owned(),
@@ -73,7 +76,7 @@ pub(crate) async fn start<P: Platform>(
         let sentence = "--ingest needs a server that keeps topics, as amqp://HOST:PORT in --topics";
         return Err(sentence.to_owned());
     };
-    let failed = |error| format!("--ingest: {}", causes(&error));
+    let failed = |error| format!("--ingest: {}", reason(&error));
     let engine = Box::pin(P::engine(&url)).await.map_err(failed)?;
     let catalog = Arc::new(P::catalog());
     let mut running = Vec::with_capacity(ingested.len());
@@ -200,7 +203,7 @@ mod tests {
             read("reward_events=live"),
             expected("reward_events", "live")
         );
-        for wrong in ["", "=", "a=", "=b"] {
+        for wrong in ["", "=", "a=", "=b", "a\nb", "a=b\t"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

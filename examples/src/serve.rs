@@ -153,12 +153,7 @@ pub fn run<P: Platform>() -> ExitCode {
         // Help, or the version.
         Err(error) => error.exit(),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
+    log();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot start: {error}")),
@@ -167,6 +162,17 @@ pub fn run<P: Platform>() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => refuse(&sentence),
     }
+}
+
+/// Logs to standard error what `RUST_LOG` says, or warnings. RabbitMQ's client library logs each refusal
+/// on several lines, which the one sentence on it says as well.
+pub(crate) fn log() {
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,lapin=off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 pub(crate) fn refuse(sentence: &str) -> ExitCode {
@@ -402,7 +408,7 @@ fn install_metrics() -> Result<PrometheusHandle, String> {
         .map_err(|error| format!("metrics: {error}"))
 }
 
-/// An error with everything that caused it, in one sentence on one line.
+/// An error with everything that caused it, in one sentence.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut sentence = error.to_string();
     let mut cause = error.source();
@@ -411,7 +417,7 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
         sentence.push_str(&error.to_string());
         cause = error.source();
     }
-    sentence.replace('\n', " ")
+    sentence
 }
 
 #[cfg(test)]

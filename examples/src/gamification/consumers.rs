@@ -10,12 +10,12 @@ use fanfare_brokers::services::rabbitmq::RabbitMq;
 use fanfare_brokers::services::{Consumer, Subscription};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::RETRY;
 use super::monitoring::Monitor;
 use super::rewards::Rewards;
-use crate::serve::{causes, first_sentence, refuse};
+use crate::serve::{first_sentence, log, refuse};
+use crate::topics::reason;
 
 /// The queue of quests, and the group that reads it.
 const QUESTS: &str = "quest_events";
@@ -67,12 +67,7 @@ pub fn run() -> ExitCode {
         // Help, or the version.
         Err(error) => error.exit(),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
+    log();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot start: {error}")),
@@ -95,7 +90,7 @@ async fn consume(flags: Flags) -> Result<(), String> {
     let counted = counted.map_err(|error| format!("metrics: {error}"))?;
     let server = RabbitMq::from_url(&flags.broker)
         .await
-        .map_err(|error| format!("--broker: {}", causes(&error)))?;
+        .map_err(|error| format!("--broker: {}", reason(&error)))?;
     let server = Arc::new(server);
     let rewards = Arc::new(Rewards::new(server.clone()));
     let monitor = Monitor::new(server.clone(), QUESTS, rewards, counted);
@@ -109,7 +104,7 @@ async fn consume(flags: Flags) -> Result<(), String> {
         .grace(GRACE)
         .start()
         .await
-        .map_err(|error| causes(&error))?;
+        .map_err(|error| reason(&error))?;
     println!("reading {QUESTS}");
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -8,7 +8,6 @@ use clap::Parser;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{interval, timeout};
-use tracing_subscriber::EnvFilter;
 
 use super::analytics::Analytics;
 use super::audit::Audit;
@@ -16,7 +15,8 @@ use super::notifications::{Notifications, Outlet};
 use super::{Consumers, ServerApi};
 use crate::aiw3::Aiw3;
 use crate::platform::Platform;
-use crate::serve::{causes, first_sentence, refuse};
+use crate::serve::{first_sentence, log, refuse};
+use crate::topics::reason;
 
 /// How long disconnecting may take. Whatever was done is done by then.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(5);
@@ -65,12 +65,7 @@ pub fn run() -> ExitCode {
         // Help, or the version.
         Err(error) => error.exit(),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
+    log();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot start: {error}")),
@@ -95,12 +90,12 @@ async fn serve(flags: Flags) -> Result<(), String> {
         .map_err(|error| format!("cannot keep {}: {error}", flags.audit.display()))?;
     let engine = Aiw3::engine(&flags.broker)
         .await
-        .map_err(|error| format!("--broker: {}", causes(&error)))?;
+        .map_err(|error| format!("--broker: {}", reason(&error)))?;
     let analytics = Analytics::default();
     let notifications = Notifications::new(outlet);
     let consumers = Consumers::start(&engine, analytics.clone(), notifications, audit)
         .await
-        .map_err(|error| causes(&error))?;
+        .map_err(|error| reason(&error))?;
     println!("consuming");
     let mut report = interval(Duration::from_secs(flags.report));
     let mut reported = analytics.counts();
