@@ -9,8 +9,9 @@ use std::fmt;
 
 use crate::BoxFuture;
 use crate::channel::Channel;
-use crate::event::{Epoch, Event, Position};
+use crate::event::Event;
 use crate::ingress::Ingress;
+use crate::position::{Epoch, Position};
 
 pub use self::frame::FrameError;
 pub use self::required::Required;

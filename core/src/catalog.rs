@@ -20,6 +20,7 @@ mod typescript;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -310,7 +311,6 @@ impl Catalog {
             family: event_type.family,
         };
         let Completed { id, payload, whole } = self.envelope.complete(draft, &fill);
-        let key = reading.conflation_key.as_deref();
         let is_for_services = reading.is_for_services_only || !event_type.topics.is_empty();
         // Services read it once, whatever the number of its channels.
         let mut services = is_for_services.then(|| ForServices {
@@ -320,7 +320,7 @@ impl Catalog {
             only: reading.is_for_services_only,
         });
         let events = targets.into_iter().map(|channel| {
-            let event = event_type.event(channel, priority, payload.clone(), key);
+            let event = event_type.event(channel, priority, payload.clone(), &reading);
             match services.take() {
                 Some(services) => event.for_services(services),
                 None => event,
@@ -466,12 +466,21 @@ impl EventType {
         channel: Channel,
         priority: Priority,
         payload: Bytes,
-        key: Option<&str>,
+        reading: &Reading,
     ) -> Event {
-        let event = Event::from_compact(channel, self.name.clone(), payload)
+        let mut event = Event::from_compact(channel, self.name.clone(), payload)
             .with_priority(priority)
             .with_guarantee(self.guarantee);
-        match key {
+        // What is over already came from a clock that is behind, or is told on purpose.
+        let now = SystemTime::now();
+        let left = reading
+            .expires_at
+            .and_then(|at| at.duration_since(now).ok())
+            .filter(|left| !left.is_zero());
+        if let Some(left) = left {
+            event = event.expires_in(left);
+        }
+        match &reading.conflation_key {
             // With the event's name: other events of the channel may use the same ids.
             Some(key) => event.conflated_by(&format!("{}|{key}", self.name)),
             None => event,

@@ -11,7 +11,8 @@ use crate::channel::Channel;
 use crate::cursor::{Cursor, Resume};
 use crate::disconnect::Disconnect;
 use crate::error::Error;
-use crate::event::{Epoch, Position, Publication};
+use crate::event::Publication;
+use crate::position::{Epoch, Position};
 use crate::presence::Member;
 pub use crate::wire::Messages;
 

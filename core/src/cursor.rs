@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::channel::Channel;
-use crate::event::{Epoch, Position};
+use crate::position::{Epoch, Position};
 
 /// Hexadecimal digits of an entry before its offset: 8 of the channel's tag, 16 of the epoch.
 const HEAD: usize = 24;

@@ -1,7 +1,6 @@
-//! Events, and where they stand in their channel.
+//! Events, and publications of them.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::channel::Channel;
+use crate::position::Position;
 
 /// How long an event may wait for company before its channel is flushed.
 ///
@@ -62,80 +62,6 @@ pub enum Guarantee {
 impl Guarantee {
     /// All of them, most demanding first.
     pub const ALL: [Self; 3] = [Self::AtLeastOnce, Self::BestEffort, Self::Ephemeral];
-}
-
-/// One incarnation of a channel's offsets: offsets of different epochs cannot be compared.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Epoch(pub(crate) u64);
-
-impl Epoch {
-    /// An epoch by its number; stores choose them at random.
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The epoch of a channel in a log that numbers the events of many: the same on every node, and
-    /// another for each channel. `log` must name one incarnation of the log, so that a log which was
-    /// made anew has other epochs.
-    #[must_use]
-    pub fn of_log(log: &str, channel: &Channel) -> Self {
-        let bytes = log.bytes().chain([0]).chain(channel.as_str().bytes());
-        // FNV-1a, which every version and machine computes alike, and a last mix of its bits.
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self((hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-}
-
-impl fmt::Display for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The text is no epoch of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EpochError;
-
-impl fmt::Display for EpochError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an epoch is 16 hexadecimal digits")
-    }
-}
-
-impl std::error::Error for EpochError {}
-
-impl FromStr for Epoch {
-    type Err = EpochError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if text.len() != 16 || !text.bytes().all(digits) {
-            return Err(EpochError);
-        }
-        u64::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| EpochError)
-    }
-}
-
-/// Where a publication stands in its channel: the epoch and the offset within it, counted from 1.
-///
-/// Offset 0 is the position before the first publication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Position {
-    /// The incarnation of the channel's offsets.
-    pub epoch: Epoch,
-    /// The number within the epoch.
-    pub offset: u64,
 }
 
 /// The client that published an event, shown to subscribers beside it.
@@ -195,6 +121,7 @@ pub struct Event {
     stamp: Option<Stamp>,
     services: Option<Arc<ForServices>>,
     accepted_at: Instant,
+    expires_at: Option<Instant>,
 }
 
 impl Event {
@@ -232,6 +159,7 @@ impl Event {
             stamp: None,
             services: None,
             accepted_at: Instant::now(),
+            expires_at: None,
         }
     }
 
@@ -253,6 +181,15 @@ impl Event {
     #[must_use]
     pub fn conflated_by(mut self, key: &str) -> Self {
         self.conflation_key = Some(key.into());
+        self
+    }
+
+    /// Says from when on nobody wants it any more: where it is [ephemeral](Guarantee::Ephemeral), a node
+    /// that hears of it later drops it. Events that history has do not expire.
+    #[must_use]
+    pub fn expires_in(mut self, left: Duration) -> Self {
+        // What is too far off to be said is never.
+        self.expires_at = Instant::now().checked_add(left);
         self
     }
 
@@ -358,6 +295,22 @@ impl Event {
     /// Takes off what is for services, so that history does not keep it.
     pub(crate) fn take_services(&mut self) -> Option<Arc<ForServices>> {
         self.services.take()
+    }
+
+    /// Whether it is too late to deliver it.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_past = |at: Instant| at <= Instant::now();
+        self.guarantee == Guarantee::Ephemeral && self.expires_at.is_some_and(is_past)
+    }
+
+    pub(crate) fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
+    }
+
+    /// Says when it expires; called by those that read it back.
+    pub(crate) fn expiring_at(mut self, at: Instant) -> Self {
+        self.expires_at = Some(at);
+        self
     }
 
     /// How long ago it was accepted.
@@ -485,16 +438,6 @@ mod tests {
     fn a_payload_is_one_json_value() {
         for bad in ["", "{", "{} {}", "nul", "\u{1}"] {
             assert!(event(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn epochs_read_what_they_write() {
-        let epoch = Epoch::new(0xab);
-        assert_eq!(epoch.to_string(), "00000000000000ab");
-        assert_eq!(epoch.to_string().parse(), Ok(epoch));
-        for bad in ["", "_", "ab", "00000000000000AB", "+0000000000000ab"] {
-            assert_eq!(bad.parse::<Epoch>(), Err(EpochError), "{bad:?}");
         }
     }
 

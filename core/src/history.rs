@@ -16,7 +16,8 @@ use crate::BoxFuture;
 use crate::broker::{Spill, SpillPart};
 use crate::channel::Channel;
 use crate::config::seconds;
-use crate::event::{Event, Position, Publication};
+use crate::event::{Event, Publication};
+use crate::position::Position;
 
 /// How much of a channel is kept: the newest events within all three limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Weak};
 
 use crate::broker::{BrokerError, BrokerErrorKind};
-use crate::event::{Event, Guarantee, Position};
+use crate::event::{Event, Guarantee};
 use crate::history::Appended;
 use crate::hub::Hub;
 use crate::hub::turns::Turn;
+use crate::position::Position;
 
 /// Where a [`Broker`](crate::Broker) hands over what it carries to this node.
 ///
@@ -44,7 +45,7 @@ impl Ingress {
 
     /// Numbers and keeps an event and hands it to this node's subscribers by its deadline; those of
     /// a store that commits later get it after that. Of a log, takes only what has no place in it:
-    /// ephemeral events.
+    /// ephemeral events. One of those that has expired is dropped.
     ///
     /// Does not wait; takes well under a microsecond and two locks.
     pub fn deliver(&self, event: Event) -> Delivered {
@@ -56,6 +57,10 @@ impl Ingress {
             Some(_) if event.is_void() => Delivered::NOWHERE,
             Some(hub) if event.channel().is_of_nodes() => {
                 hub.hear(&event);
+                Delivered::NOWHERE
+            }
+            Some(hub) if event.is_over() => {
+                hub.shared.metrics.expired.increment(1);
                 Delivered::NOWHERE
             }
             Some(hub) => hub.accept(event, None),

@@ -47,6 +47,7 @@ mod limits;
 pub mod metrics;
 mod node;
 pub mod notice;
+mod position;
 mod presence;
 mod recovery;
 mod retry;
@@ -72,13 +73,13 @@ pub use crate::cursor::{Cursor, CursorError, Resume};
 pub use crate::disconnect::Disconnect;
 pub use crate::error::{Error, ErrorKind, Problem};
 pub use crate::event::{
-    Epoch, EpochError, Event, EventError, ForServices, Guarantee, Position, Priority, Publication,
-    Publisher, Stamp,
+    Event, EventError, ForServices, Guarantee, Priority, Publication, Publisher, Stamp,
 };
 pub use crate::framing::Framing;
 pub use crate::history::HistoryStore;
 pub use crate::ingress::{Delivered, Ingress};
 pub use crate::node::{ConnectionInfo, Node};
+pub use crate::position::{Epoch, EpochError, Position};
 pub use crate::presence::Member;
 pub use crate::retry::{Backoff, Retry};
 pub use crate::session::{Batch, DirectWrite, Opening, Outbound, Polled, Refusal, Session};

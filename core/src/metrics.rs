@@ -22,7 +22,7 @@ const REASONS_REJECTED: [&str; 6] = [
     "draining",
     "handshake_timeout",
 ];
-const REASONS_DROPPED: [&str; 3] = ["conflated", "best_effort", "disconnected"];
+const REASONS_DROPPED: [&str; 4] = ["conflated", "best_effort", "disconnected", "expired"];
 const SCOPES: [&str; 4] = ["user", "channel", "node", "session"];
 const RECOVERIES: [&str; 2] = ["recovered", "not_recovered"];
 
@@ -37,6 +37,8 @@ pub(crate) struct Metrics {
     pub(crate) conflated: Counter,
     pub(crate) dropped: Counter,
     pub(crate) disconnected: Counter,
+    /// Live events that came too late from another node.
+    pub(crate) expired: Counter,
     pub(crate) recovered: Counter,
     pub(crate) not_recovered: Counter,
     pub(crate) broker_up: Gauge,
@@ -85,7 +87,7 @@ impl Metrics {
         for reason in REASONS_REJECTED {
             counter!("fanfare_connections_rejected_total", "reason" => reason).increment(0);
         }
-        let [conflated, dropped, disconnected] = REASONS_DROPPED
+        let [conflated, dropped, disconnected, expired] = REASONS_DROPPED
             .map(|reason| counter!("fanfare_events_dropped_total", "reason" => reason));
         let [recovered, not_recovered] =
             RECOVERIES.map(|result| counter!("fanfare_recovered_total", "result" => result));
@@ -99,6 +101,7 @@ impl Metrics {
             conflated,
             dropped,
             disconnected,
+            expired,
             recovered,
             not_recovered,
             broker_up: gauge!("fanfare_broker_up"),
@@ -128,6 +131,7 @@ impl Metrics {
             &self.broker_copies,
             &self.dropped,
             &self.disconnected,
+            &self.expired,
             &self.recovered,
             &self.not_recovered,
         ];
@@ -261,7 +265,7 @@ fn describe() {
     );
     describe_counter!(
         "fanfare_events_dropped_total",
-        "Events that a subscriber behind its budget lost"
+        "Events that were not delivered: a newer one took their place, a subscriber was behind its budget, or they had expired"
     );
     describe_histogram!(
         "fanfare_delivery_seconds",

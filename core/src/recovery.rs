@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::codec::Since;
-use crate::event::{Position, Publication};
+use crate::event::Publication;
 use crate::history::Page;
+use crate::position::Position;
 
 /// What a client missed.
 #[derive(Debug)]
@@ -41,9 +42,10 @@ mod tests {
 
     use super::*;
     use crate::channel::Channel;
-    use crate::event::{Epoch, Event};
+    use crate::event::Event;
     use crate::history::memory::Memory;
     use crate::history::{HistoryStore, Retention};
+    use crate::position::Epoch;
 
     fn since(epoch: &str, offset: u64) -> Since {
         Since {

@@ -26,11 +26,12 @@ use crate::codec::{Codec, Since, Subscribed};
 use crate::cursor::Resume;
 use crate::disconnect::Disconnect;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Position, Publication};
+use crate::event::Publication;
 use crate::framing::Framing;
 use crate::hub::connection::{Connection, Timers};
 use crate::metrics;
 use crate::node::Node;
+use crate::position::Position;
 use crate::recovery::{Recovery, recover, resume_after};
 use crate::sync::Mutex;
 

@@ -161,6 +161,11 @@ impl Parts {
         self.all
     }
 
+    /// What somebody got, with the sets that they satisfy.
+    pub(crate) fn made(&self) -> Vec<(RoleSets, Arc<Flush>)> {
+        self.made.lock().clone()
+    }
+
     /// What those get of a flush who satisfy `sees` of [`all`](Self::all), the same for each of them.
     pub(crate) fn seen_by(&self, sees: RoleSets, whole: &Flush) -> Arc<Flush> {
         let mut made = self.made.lock();

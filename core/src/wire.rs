@@ -8,8 +8,9 @@ use bytes::{Bytes, BytesMut};
 use crate::channel::Channel;
 use crate::codec::{Codec, Notice};
 use crate::cursor::{Cursor, write_one};
-use crate::event::{Guarantee, Position, Publication};
+use crate::event::{Guarantee, Publication};
 use crate::framing::Framing;
+use crate::position::Position;
 use crate::sync::Mutex;
 use crate::visibility::{Parts, RoleSets, Visibility};
 
@@ -262,8 +263,10 @@ impl Flush {
         Arc::new(self.with(positioned.cloned().collect()))
     }
 
-    pub(crate) fn parts(&self) -> Option<&Parts> {
-        self.parts.as_deref()
+    /// The sets of roles that its events need; nothing where everyone gets all of it.
+    pub(crate) fn needs(&self) -> RoleSets {
+        let parts = self.parts.as_ref();
+        parts.map_or_else(RoleSets::default, |parts| parts.all())
     }
 
     /// What of it those get who satisfy these sets of roles.
@@ -321,13 +324,23 @@ impl Flush {
     }
 }
 
-/// The forms that the subscribers of a channel took its last flush in.
+/// The forms that the subscribers of a channel took its last flush in, whole or in parts.
 ///
 /// Encoding and compressing can take a millisecond, which is no time to spend while a channel's
 /// subscribers are locked. So a flush is encoded ahead, in the forms that the one before it was
-/// wanted in; a form that is new to the channel is encoded when its first subscriber needs it.
+/// wanted in; a form that is new to the channel is encoded when its first subscriber needs it, as is
+/// a part of a flush whose events need other roles than those before.
 #[derive(Debug, Default)]
-pub(crate) struct KnownForms(Mutex<Vec<Arc<WireForm>>>);
+pub(crate) struct KnownForms(Mutex<Vec<Known>>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    /// The sets of roles that the events of the flush needed.
+    needs: RoleSets,
+    /// Those of them that the subscriber satisfied.
+    sees: RoleSets,
+    form: Arc<WireForm>,
+}
 
 impl KnownForms {
     /// To be called before a flush goes to subscribers.
@@ -336,9 +349,20 @@ impl KnownForms {
         if flush.is_notice() {
             return;
         }
+        let needs = flush.needs();
         let known = self.0.lock().clone();
-        for form in &known {
-            flush.encoded(form);
+        for Known {
+            needs: needed,
+            sees,
+            form,
+        } in &known
+        {
+            match &flush.parts {
+                None => _ = flush.encoded(form),
+                Some(_) if *needed != needs => {}
+                Some(_) if *sees == needs => _ = flush.encoded(form),
+                Some(parts) => _ = parts.seen_by(*sees, flush).encoded(form),
+            }
         }
     }
 
@@ -347,13 +371,19 @@ impl KnownForms {
         if flush.is_notice() {
             return;
         }
-        let wanted = flush.wanted();
+        let needs = flush.needs();
+        let known = |sees, form| Known { needs, sees, form };
+        let whole = flush.wanted().into_iter().map(|form| known(needs, form));
+        let mut wanted = whole.collect::<Vec<_>>();
+        if let Some(parts) = &flush.parts {
+            for (sees, part) in parts.made() {
+                let of_part = part.wanted().into_iter().map(|form| known(sees, form));
+                wanted.extend(of_part);
+            }
+        }
         let mut known = self.0.lock();
-        if !wanted
-            .iter()
-            .map(|f| f.index)
-            .eq(known.iter().map(|f| f.index))
-        {
+        let key = |known: &Known| (known.needs, known.sees, known.form.index);
+        if !wanted.iter().map(key).eq(known.iter().map(key)) {
             *known = wanted;
         }
     }
@@ -363,4 +393,75 @@ impl KnownForms {
 pub(crate) fn yields(publication: &Publication) -> bool {
     let event = publication.event();
     event.conflation_key().is_some() || event.guarantee() != Guarantee::AtLeastOnce
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::codec::centrifuge::Centrifuge;
+    use crate::event::Event;
+
+    #[derive(Debug)]
+    struct Plain;
+
+    impl Framing for Plain {
+        fn name(&self) -> &'static str {
+            "plain"
+        }
+
+        fn frame(&self, message: &[u8], out: &mut BytesMut) {
+            out.extend_from_slice(message);
+        }
+    }
+
+    const COACH: RoleSets = RoleSets::from_bits(1);
+    const NOBODY: RoleSets = RoleSets::from_bits(0);
+
+    /// An event for everyone, and one for coaches if there is one.
+    fn flush(visibility: &Visibility, names: &[&str]) -> Flush {
+        let channel = Channel::new("session").unwrap();
+        let publications = names.iter().map(|name| {
+            let event = Event::new(channel.clone(), name, "{}").unwrap();
+            Arc::new(Publication::new(event, None))
+        });
+        Flush::new(channel.clone(), publications.collect()).bound_by(visibility)
+    }
+
+    fn is_encoded(flush: &Flush, form: &WireForm) -> bool {
+        flush.frames[form.index].get().is_some()
+    }
+
+    #[test]
+    fn what_the_last_flush_was_wanted_in_is_encoded_ahead_part_by_part() {
+        let coaches: [(&str, &[&str]); 1] = [("status", &["coach"])];
+        let visibility = Visibility::new(coaches).unwrap();
+        let forms = [0, 1].map(|index| {
+            let codec = Arc::new(Centrifuge);
+            Arc::new(WireForm::new(index, codec, Arc::new(Plain), 1 << 16))
+        });
+        let known = KnownForms::default();
+        let both = || Arc::new(flush(&visibility, &["status", "feedback"]));
+
+        let first = both();
+        known.encode_ahead(&first);
+        assert!(!is_encoded(&first, &forms[0]), "nobody is known yet");
+        first.seen_by(COACH).frame(&forms[0]);
+        first.seen_by(NOBODY).frame(&forms[1]);
+        known.learn(&first);
+
+        let second = both();
+        known.encode_ahead(&second);
+        assert!(is_encoded(&second, &forms[0]));
+        assert!(!is_encoded(&second, &forms[1]));
+        let part = second.seen_by(NOBODY);
+        assert!(is_encoded(&part, &forms[1]));
+        assert!(!is_encoded(&part, &forms[0]));
+        let whole = second.frame(&forms[0]).len();
+        assert!(part.frame(&forms[1]).len() < whole);
+
+        // What is for everyone is the same for all of them.
+        let open = flush(&visibility, &["feedback"]);
+        known.encode_ahead(&open);
+        assert!(is_encoded(&open, &forms[0]) && is_encoded(&open, &forms[1]));
+    }
 }

@@ -54,10 +54,11 @@ pub const RETRY: Retry = Retry {
 ///
 /// An event that names no user is for services only, unless its publisher names the channel.
 macro_rules! event {
-    ($(#[$doc:meta])* $event:ident($data:ty), $name:literal, $priority:ident) => {
+    ($(#[$doc:meta])* $event:ident($data:ty) as $title:literal, $name:literal, $priority:ident) => {
         $(#[$doc])*
         #[derive(Debug, Serialize, Deserialize, JsonSchema, Validate)]
         #[serde(transparent)]
+        #[schemars(rename = $title)]
         #[garde(transparent)]
         pub struct $event(#[garde(dive)] pub $data);
 

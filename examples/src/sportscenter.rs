@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use fanfare::auth::jwt::Jwt;
 use fanfare::catalog::Envelope;
-use fanfare::config::Rate;
+use fanfare::config::{Rate, Reconnect};
 use fanfare::{Authenticator, Authorizer, Catalog, Channel, Config, Node};
 use fanfare_transports::socket_io::Arguments;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -46,6 +46,13 @@ use crate::platform::Platform;
 /// The platform.
 #[derive(Clone, Copy, Debug)]
 pub struct SportsCenter;
+
+/// How clients come back: the document's backoff.
+pub const BACKOFF: Reconnect = Reconnect {
+    initial: Duration::from_secs(1),
+    max: Duration::from_secs(30),
+    multiplier: 1.5,
+};
 
 /// Every form of channel that the platform knows.
 const CHANNELS: &[&str] = &[
@@ -75,6 +82,7 @@ impl Platform for SportsCenter {
         let mut config = Config::default();
         config.linger.medium = Duration::from_secs(1);
         config.linger.events = Some(100);
+        config.reconnect = BACKOFF;
         config.limits.connections = 10_000;
         config.limits.connections_per_user = 3;
         config.limits.events_per_user = Some(rate(60, 60));

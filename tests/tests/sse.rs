@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-const RETRY: std::ops::RangeInclusive<u64> = 1_000..=3_000;
+const RETRY: std::ops::RangeInclusive<u64> = 1_000..=2_000;
 
 fn request(server: &Server, query: &str) -> Request {
     Request::get(server.address(), &format!("/sse?{query}")).token(&Token::of(7))

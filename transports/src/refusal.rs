@@ -1,5 +1,8 @@
 //! Errors as HTTP answers.
 
+use std::time::Duration;
+
+use fanfare::config::Reconnect;
 use fanfare::{AuthError, Disconnect, Error, ErrorKind, Problem};
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -15,17 +18,52 @@ struct Envelope<'a> {
 struct Fields<'a> {
     code: &'static str,
     message: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    details: &'a [Problem],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details<'a>>,
 }
 
-/// `{"error":{"code":…,"message":…,"details":…}}` with the status of the error's kind.
-pub(crate) fn refusal(error: &Error) -> Response<Body> {
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Details<'a> {
+    Problems(&'a [Problem]),
+    Pauses { backoff: Backoff },
+}
+
+/// How to come back, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Backoff {
+    initial: u64,
+    max: u64,
+    multiplier: f64,
+}
+
+impl From<Reconnect> for Backoff {
+    fn from(reconnect: Reconnect) -> Self {
+        let milliseconds = |pause: Duration| pause.as_millis().try_into().unwrap_or(u64::MAX);
+        Self {
+            initial: milliseconds(reconnect.initial),
+            max: milliseconds(reconnect.max),
+            multiplier: reconnect.multiplier,
+        }
+    }
+}
+
+/// `{"error":{"code":…,"message":…,"details":…}}` with the status of the error's kind. Details are the
+/// problems of an event, and of what may pass how to try again.
+pub(crate) fn refusal(error: &Error, reconnect: Reconnect) -> Response<Body> {
     let (status, code) = named(error.kind());
+    let problems = error.problems();
+    let details = if problems.is_empty() {
+        error.retry_delay().map(|_| Details::Pauses {
+            backoff: reconnect.into(),
+        })
+    } else {
+        Some(Details::Problems(problems))
+    };
     let fields = Fields {
         code,
         message: error.message(),
-        details: error.problems(),
+        details,
     };
     let mut response = json(status, &Envelope { error: fields });
     if let Some(after) = error.retry_delay() {
@@ -69,7 +107,7 @@ fn named(kind: ErrorKind) -> (StatusCode, &'static str) {
 pub(crate) fn unauthenticated(error: &AuthError) -> Error {
     match error {
         AuthError::Unavailable(_) => Error::new(ErrorKind::Unavailable, error.to_string())
-            .retry_after(std::time::Duration::from_secs(5)),
+            .retry_after(Duration::from_secs(5)),
         AuthError::Expired => Error::new(ErrorKind::TokenExpired, error.to_string()),
         _ => Error::new(ErrorKind::Unauthorized, error.to_string()),
     }
@@ -82,7 +120,7 @@ pub(crate) fn not_opened(disconnect: &Disconnect) -> Error {
     } else {
         ErrorKind::LimitExceeded
     };
-    Error::new(kind, disconnect.reason().to_owned()).retry_after(std::time::Duration::from_secs(5))
+    Error::new(kind, disconnect.reason().to_owned()).retry_after(Duration::from_secs(5))
 }
 
 /// A JSON answer.

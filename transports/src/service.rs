@@ -199,7 +199,7 @@ where
                 None => inner
                     .answer(request)
                     .await
-                    .unwrap_or_else(|error| refusal(&error)),
+                    .unwrap_or_else(|error| refusal(&error, inner.node.config().reconnect)),
             };
             if let Some(cors) = cors {
                 cors.mark(response.headers_mut());

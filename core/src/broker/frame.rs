@@ -3,8 +3,9 @@
 //! ```text
 //! byte 0      version, 1
 //! byte 1      priority (bits 0-1), guarantee (bits 2-3), conflation key (bit 4),
-//!             publisher (bit 5), stamp (bit 6)
+//!             publisher (bit 5), stamp (bit 6), expiry (bit 7)
 //! 8 bytes     when it was accepted, in microseconds of Unix time
+//! 8 bytes     when it expires, if it does, likewise
 //! 24 bytes    the stamp, if there is one: origin, number, settled
 //! texts       channel, name, [conflation key], [publisher's user, client]: each a length of 4 bytes
 //!             and UTF-8
@@ -27,7 +28,7 @@ const VERSION: u8 = 1;
 const HAS_KEY: u8 = 1 << 4;
 const HAS_PUBLISHER: u8 = 1 << 5;
 const HAS_STAMP: u8 = 1 << 6;
-const UNKNOWN: u8 = 1 << 7;
+const HAS_EXPIRY: u8 = 1 << 7;
 
 impl Event {
     /// The event as bytes, for a broker to carry. Copies the payload once.
@@ -40,7 +41,7 @@ impl Event {
         let texts = texts.into_iter().flatten();
         let texts = texts.chain(of_publisher.into_iter().flatten());
         let length = texts.clone().map(|text| 4 + text.len()).sum::<usize>();
-        let mut frame = BytesMut::with_capacity(34 + length + self.payload().len());
+        let mut frame = BytesMut::with_capacity(42 + length + self.payload().len());
         frame.put_u8(VERSION);
         let mut bits = self.priority() as u8 | (self.guarantee() as u8) << 2;
         bits |= if key.is_some() { HAS_KEY } else { 0 };
@@ -50,8 +51,13 @@ impl Event {
             0
         };
         bits |= if self.stamp().is_some() { HAS_STAMP } else { 0 };
+        let expires_at = self.expires_at();
+        bits |= if expires_at.is_some() { HAS_EXPIRY } else { 0 };
         frame.put_u8(bits);
         frame.put_u64(micros_at(self.accepted_at()));
+        if let Some(at) = expires_at {
+            frame.put_u64(micros_at(at));
+        }
         if let Some(stamp) = self.stamp() {
             frame.put_u64(stamp.origin);
             frame.put_u64(stamp.number);
@@ -84,10 +90,16 @@ impl Event {
         let bits = frame.get_u8();
         let priority = Priority::ALL.get(usize::from(bits & 3));
         let guarantee = Guarantee::ALL.get(usize::from(bits >> 2 & 3));
-        let (Some(&priority), Some(&guarantee), 0) = (priority, guarantee, bits & UNKNOWN) else {
+        let (Some(&priority), Some(&guarantee)) = (priority, guarantee) else {
             return Err(FrameError::Flags(bits));
         };
-        let accepted_at = instant_at(frame.get_u64());
+        let accepted_at = instant_at(frame.get_u64()).min(Instant::now());
+        let expires_at = if bits & HAS_EXPIRY == 0 {
+            None
+        } else {
+            let micros = frame.try_get_u64().map_err(|_| FrameError::Short)?;
+            Some(instant_at(micros))
+        };
         let stamp = if bits & HAS_STAMP == 0 {
             None
         } else {
@@ -115,6 +127,9 @@ impl Event {
             .with_priority(priority)
             .with_guarantee(guarantee)
             .accepted_then(accepted_at);
+        if let Some(at) = expires_at {
+            event = event.expiring_at(at);
+        }
         if let Some(key) = key {
             event = event.conflated_by(&key);
         }
@@ -152,18 +167,23 @@ fn text(frame: &mut Bytes) -> Result<Arc<str>, FrameError> {
 
 fn micros_at(instant: Instant) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let then = now.unwrap_or_default().saturating_sub(instant.elapsed());
+    let now = now.unwrap_or_default();
+    let ahead = instant.saturating_duration_since(Instant::now());
+    let then = now.saturating_add(ahead).saturating_sub(instant.elapsed());
     u64::try_from(then.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The moment on this machine's clock; now where another machine's is ahead of it.
+/// The moment on this machine's clock; now where it is too far away for that.
 fn instant_at(micros: u64) -> Instant {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let age = now
-        .unwrap_or_default()
-        .saturating_sub(Duration::from_micros(micros));
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since_epoch = since_epoch.unwrap_or_default();
+    let then = Duration::from_micros(micros);
     let now = Instant::now();
-    now.checked_sub(age).unwrap_or(now)
+    let at = match then.checked_sub(since_epoch) {
+        Some(ahead) => now.checked_add(ahead),
+        None => now.checked_sub(since_epoch.saturating_sub(then)),
+    };
+    at.unwrap_or(now)
 }
 
 /// Bytes are no event.
@@ -212,10 +232,15 @@ mod tests {
             prop::option::of(".{0,9}"),
             prop::option::of((".{0,9}", ".{0,9}")),
             prop::option::of((any::<u64>(), any::<u64>(), any::<u64>())),
-            (0usize..3, 0usize..3, any::<u32>()),
+            (
+                0usize..3,
+                0usize..3,
+                any::<u32>(),
+                prop::option::of(any::<u32>()),
+            ),
         );
         parts.prop_map(
-            |(channel, name, key, publisher, stamp, (priority, guarantee, data))| {
+            |(channel, name, key, publisher, stamp, (priority, guarantee, data, left))| {
                 let channel = Channel::new(&channel).unwrap();
                 let mut event = Event::new(channel, &name, format!("[{data}]"))
                     .unwrap()
@@ -223,6 +248,9 @@ mod tests {
                     .with_guarantee(Guarantee::ALL[guarantee]);
                 if let Some(key) = key {
                     event = event.conflated_by(&key);
+                }
+                if let Some(left) = left {
+                    event = event.expires_in(Duration::from_millis(left.into()));
                 }
                 if let Some((user, client)) = publisher {
                     event = event.published_by(Publisher {
@@ -255,6 +283,11 @@ mod tests {
             prop_assert_eq!(back.publisher(), event.publisher());
             prop_assert_eq!(back.stamp(), event.stamp());
             prop_assert!(back.age() < event.age() + Duration::from_secs(1));
+            prop_assert_eq!(back.expires_at().is_some(), event.expires_at().is_some());
+            if let (Some(back), Some(at)) = (back.expires_at(), event.expires_at()) {
+                let off = back.max(at) - back.min(at);
+                prop_assert!(off < Duration::from_secs(1), "{:?}", off);
+            }
         }
 
         #[test]
@@ -270,7 +303,7 @@ mod tests {
             let _ = Event::decode(bytes.clone().into());
             if bytes.len() > 1 {
                 bytes[0] = VERSION;
-                bytes[1] &= 0b0101_0101;
+                bytes[1] &= 0b1101_0101;
                 let _ = Event::decode(bytes.into());
             }
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
+use std::time::SystemTime;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
@@ -42,6 +43,12 @@ impl Timestamp {
     #[must_use]
     pub fn unix_nanoseconds(&self) -> i128 {
         self.0.as_nanosecond()
+    }
+
+    /// The moment as the standard library has it.
+    #[must_use]
+    pub fn system_time(&self) -> SystemTime {
+        self.0.into()
     }
 
     /// Whole seconds since 1970, rounded down.

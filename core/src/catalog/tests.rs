@@ -1,7 +1,9 @@
 use garde::Validate;
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::*;
 use crate::auth::Identity;
@@ -44,6 +46,9 @@ impl TypedEvent for Comment {
 struct Typing {
     #[garde(range(min = 1))]
     user: u64,
+    #[garde(skip)]
+    #[serde(default)]
+    until: Option<Timestamp>,
 }
 
 impl TypedEvent for Typing {
@@ -51,6 +56,10 @@ impl TypedEvent for Typing {
     const PRIORITY: Priority = Priority::High;
     const CHANNELS: &'static [&'static str] = &["thread.{id}"];
     const FROM_CLIENTS: bool = true;
+
+    fn expires_at(&self) -> Option<SystemTime> {
+        self.until.as_ref().map(Timestamp::system_time)
+    }
 
     fn author(&self) -> Option<String> {
         Some(self.user.to_string())
@@ -268,6 +277,24 @@ fn clients_speak_for_themselves_and_only_what_they_may() {
             "{data}"
         );
     }
+}
+
+#[test]
+fn an_event_expires_when_its_data_says_so() {
+    let left = |until: Value| {
+        let data = json!({"event": "typing", "data": {"user": 7, "until": until}});
+        let event = from_client("7", Some("thread.4"), &data).unwrap();
+        event.expires_at().map(|at| at - Instant::now())
+    };
+    let soon = format!(
+        "{}",
+        jiff::Timestamp::now() + SignedDuration::from_secs(100)
+    );
+    let left_till_then = left(soon.into()).unwrap().as_secs();
+    assert!((98..=100).contains(&left_till_then), "{left_till_then}");
+    assert_eq!(left(Value::Null), None);
+    // What was over when it was published is told all the same.
+    assert_eq!(left("2025-07-17T10:31:00Z".into()), None);
 }
 
 /// A platform whose events come in two envelopes, and whose fields have other names than the types'.

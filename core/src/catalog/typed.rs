@@ -1,6 +1,7 @@
 //! Events as types, and what is left of the type once it is in a catalog.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use garde::Validate;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -89,6 +90,13 @@ pub trait TypedEvent: DeserializeOwned + Validate<Context = ()> + JsonSchema + '
         None
     }
 
+    /// From when on nobody wants it any more, where it is [ephemeral](Guarantee::Ephemeral): a node that
+    /// hears of it later does not tell its clients. What was over when it was published goes out all the
+    /// same, because clocks differ.
+    fn expires_at(&self) -> Option<SystemTime> {
+        None
+    }
+
     /// The user in whose name it speaks; a client may speak in its own alone.
     fn author(&self) -> Option<String> {
         None
@@ -127,6 +135,7 @@ pub(super) struct Reading {
     pub(super) channels: Vec<String>,
     pub(super) is_for_services_only: bool,
     pub(super) conflation_key: Option<String>,
+    pub(super) expires_at: Option<SystemTime>,
     pub(super) author: Option<String>,
 }
 
@@ -174,6 +183,7 @@ fn read<T: TypedEvent>(
         channels: typed.channels(envelope),
         is_for_services_only: typed.is_for_services_only(envelope),
         conflation_key: typed.conflation_key(),
+        expires_at: typed.expires_at(),
         author: typed.author(),
     })
 }

@@ -53,7 +53,8 @@ use super::{Appended, HistoryError, HistoryStore, Page, Receipt, Retention};
 use crate::BoxFuture;
 use crate::broker::{Spill, SpillPart};
 use crate::channel::Channel;
-use crate::event::{Event, Position};
+use crate::event::Event;
+use crate::position::Position;
 use crate::sync::Mutex;
 
 /// How much of the newest events of all channels stays in memory beside the disk, counted as

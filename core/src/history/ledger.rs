@@ -9,7 +9,8 @@ use super::{Appended, HistoryError, HistoryStore, Page, Receipt, Retention};
 use crate::BoxFuture;
 use crate::broker::{Broker, Covered};
 use crate::channel::Channel;
-use crate::event::{Event, Guarantee, Position, Publication};
+use crate::event::{Event, Guarantee, Publication};
+use crate::position::Position;
 
 /// The history of a node.
 ///

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::{Appended, HistoryError, HistoryStore, Page, Receipt, Retention};
 use crate::BoxFuture;
 use crate::channel::Channel;
-use crate::event::{Epoch, Event, Position, Publication};
+use crate::event::{Event, Publication};
+use crate::position::{Epoch, Position};
 
 const SHARDS: usize = 64;
 /// 32 KiB of counters.

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::{Page, Retention};
 use crate::broker::{Broker, Covered};
 use crate::channel::Channel;
-use crate::event::{Event, Position, Publication};
+use crate::event::{Event, Publication};
+use crate::position::Position;
 use crate::sync::{Guard, Mutex};
 
 const SHARDS: usize = 64;

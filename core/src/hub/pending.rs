@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::{Config, Linger};
-use crate::event::{Position, Priority, Publication};
+use crate::event::{Priority, Publication};
 use crate::history::Appended;
+use crate::position::Position;
 
 /// Waiting events in order, the moment by which they must go, and their weight.
 ///
@@ -186,8 +187,8 @@ mod tests {
 
     use super::*;
     use crate::channel::Channel;
-    use crate::event::Epoch;
     use crate::event::Event;
+    use crate::position::Epoch;
 
     fn publication(name: &str, key: Option<&str>) -> Appended {
         let channel = Channel::new("thread.1").unwrap();

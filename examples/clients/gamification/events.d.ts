@@ -11,35 +11,20 @@ export interface Achievement {
   userId?: string;
 }
 
-/** A user has put it away. */
-export type Archived = Notification;
-
-/** A user has taken a reward. */
-export type Claimed = Reward;
-
 /** A user has reached an achievement. */
-export type Completed = Achievement;
-
-/** A user has come to the end of a quest. Its reward follows. */
-export type Completed2 = Quest;
+export type AchievementCompleted = Achievement;
 
 /** There is a new achievement. */
-export type Created = Achievement;
-
-/** A user is told something. */
-export type Created2 = Notification;
-
-/** There is a new quest. */
-export type Created3 = Quest;
-
-/** A reward waits for its user. */
-export type Created4 = Reward;
+export type AchievementCreated = Achievement;
 
 /** An achievement is gone. */
-export type Deleted = Achievement;
+export type AchievementDeleted = Achievement;
 
-/** A quest is gone. */
-export type Deleted2 = Quest;
+/** A user has come nearer to an achievement. */
+export type AchievementProgressUpdated = Achievement;
+
+/** An achievement is another than before. */
+export type AchievementUpdated = Achievement;
 
 /** A user did something that is counted. */
 export interface EventTracked {
@@ -51,9 +36,6 @@ export interface EventTracked {
   userId: string;
   value?: number;
 }
-
-/** A reward can no longer be had. */
-export type Expired = Reward;
 
 /** Where an event comes from. */
 export interface Metadata {
@@ -74,11 +56,14 @@ export interface Notification {
   userId: string;
 }
 
-/** A user has come nearer to an achievement. */
-export type ProgressUpdated = Achievement;
+/** A user has put it away. */
+export type NotificationArchived = Notification;
 
-/** A user has come farther on a quest. */
-export type ProgressUpdated2 = Quest;
+/** A user is told something. */
+export type NotificationCreated = Notification;
+
+/** A user has read it, on whichever device. */
+export type NotificationRead = Notification;
 
 /** A quest, and where a user stands with it if one is named. */
 export interface Quest {
@@ -90,8 +75,23 @@ export interface Quest {
   userId?: string;
 }
 
-/** A user has read it, on whichever device. */
-export type Read = Notification;
+/** A user has come to the end of a quest. Its reward follows. */
+export type QuestCompleted = Quest;
+
+/** There is a new quest. */
+export type QuestCreated = Quest;
+
+/** A quest is gone. */
+export type QuestDeleted = Quest;
+
+/** A user has come farther on a quest. */
+export type QuestProgressUpdated = Quest;
+
+/** A user has set out on a quest. */
+export type QuestStarted = Quest;
+
+/** A quest is another than before. */
+export type QuestUpdated = Quest;
 
 /** What a user gets. */
 export interface Reward {
@@ -104,14 +104,14 @@ export interface Reward {
   value: unknown;
 }
 
-/** A user has set out on a quest. */
-export type Started = Quest;
+/** A user has taken a reward. */
+export type RewardClaimed = Reward;
 
-/** An achievement is another than before. */
-export type Updated = Achievement;
+/** A reward waits for its user. */
+export type RewardCreated = Reward;
 
-/** A quest is another than before. */
-export type Updated2 = Quest;
+/** A reward can no longer be had. */
+export type RewardExpired = Reward;
 
 export type Priority = "high" | "medium" | "low";
 
@@ -120,24 +120,24 @@ export type Channel =
   | `user.${string}`;
 
 export interface Events {
-  "achievement.completed": Completed;
-  "achievement.created": Created;
-  "achievement.deleted": Deleted;
-  "achievement.progress_updated": ProgressUpdated;
-  "achievement.updated": Updated;
+  "achievement.completed": AchievementCompleted;
+  "achievement.created": AchievementCreated;
+  "achievement.deleted": AchievementDeleted;
+  "achievement.progress_updated": AchievementProgressUpdated;
+  "achievement.updated": AchievementUpdated;
   "analytics.event_tracked": EventTracked;
-  "notification.archived": Archived;
-  "notification.created": Created2;
-  "notification.read": Read;
-  "quest.completed": Completed2;
-  "quest.created": Created3;
-  "quest.deleted": Deleted2;
-  "quest.progress_updated": ProgressUpdated2;
-  "quest.started": Started;
-  "quest.updated": Updated2;
-  "reward.claimed": Claimed;
-  "reward.created": Created4;
-  "reward.expired": Expired;
+  "notification.archived": NotificationArchived;
+  "notification.created": NotificationCreated;
+  "notification.read": NotificationRead;
+  "quest.completed": QuestCompleted;
+  "quest.created": QuestCreated;
+  "quest.deleted": QuestDeleted;
+  "quest.progress_updated": QuestProgressUpdated;
+  "quest.started": QuestStarted;
+  "quest.updated": QuestUpdated;
+  "reward.claimed": RewardClaimed;
+  "reward.created": RewardCreated;
+  "reward.expired": RewardExpired;
 }
 
 export interface Envelope<N extends keyof Events = keyof Events> {

@@ -49,25 +49,25 @@ impl Achievement {
 
 event! {
     /// There is a new achievement.
-    Created(Achievement), "achievement.created", Medium
+    Created(Achievement) as "AchievementCreated", "achievement.created", Medium
 }
 
 event! {
     /// An achievement is another than before.
-    Updated(Achievement), "achievement.updated", Medium
+    Updated(Achievement) as "AchievementUpdated", "achievement.updated", Medium
 }
 
 event! {
     /// An achievement is gone.
-    Deleted(Achievement), "achievement.deleted", Medium
+    Deleted(Achievement) as "AchievementDeleted", "achievement.deleted", Medium
 }
 
 event! {
     /// A user has reached an achievement.
-    Completed(Achievement), "achievement.completed", High
+    Completed(Achievement) as "AchievementCompleted", "achievement.completed", High
 }
 
 event! {
     /// A user has come nearer to an achievement.
-    ProgressUpdated(Achievement), "achievement.progress_updated", Medium
+    ProgressUpdated(Achievement) as "AchievementProgressUpdated", "achievement.progress_updated", Medium
 }

@@ -38,15 +38,15 @@ impl Notification {
 
 event! {
     /// A user is told something.
-    Created(Notification), "notification.created", High
+    Created(Notification) as "NotificationCreated", "notification.created", High
 }
 
 event! {
     /// A user has read it, on whichever device.
-    Read(Notification), "notification.read", Medium
+    Read(Notification) as "NotificationRead", "notification.read", Medium
 }
 
 event! {
     /// A user has put it away.
-    Archived(Notification), "notification.archived", Medium
+    Archived(Notification) as "NotificationArchived", "notification.archived", Medium
 }

@@ -45,30 +45,30 @@ impl Quest {
 
 event! {
     /// There is a new quest.
-    Created(Quest), "quest.created", Medium
+    Created(Quest) as "QuestCreated", "quest.created", Medium
 }
 
 event! {
     /// A quest is another than before.
-    Updated(Quest), "quest.updated", Medium
+    Updated(Quest) as "QuestUpdated", "quest.updated", Medium
 }
 
 event! {
     /// A quest is gone.
-    Deleted(Quest), "quest.deleted", Medium
+    Deleted(Quest) as "QuestDeleted", "quest.deleted", Medium
 }
 
 event! {
     /// A user has set out on a quest.
-    Started(Quest), "quest.started", Medium
+    Started(Quest) as "QuestStarted", "quest.started", Medium
 }
 
 event! {
     /// A user has come to the end of a quest. Its reward follows.
-    Completed(Quest), "quest.completed", High
+    Completed(Quest) as "QuestCompleted", "quest.completed", High
 }
 
 event! {
     /// A user has come farther on a quest.
-    ProgressUpdated(Quest), "quest.progress_updated", Medium
+    ProgressUpdated(Quest) as "QuestProgressUpdated", "quest.progress_updated", Medium
 }

@@ -43,15 +43,15 @@ impl Reward {
 
 event! {
     /// A reward waits for its user.
-    Created(Reward), "reward.created", High
+    Created(Reward) as "RewardCreated", "reward.created", High
 }
 
 event! {
     /// A user has taken a reward.
-    Claimed(Reward), "reward.claimed", High
+    Claimed(Reward) as "RewardClaimed", "reward.claimed", High
 }
 
 event! {
     /// A reward can no longer be had.
-    Expired(Reward), "reward.expired", Medium
+    Expired(Reward) as "RewardExpired", "reward.expired", Medium
 }

@@ -1,6 +1,7 @@
 //! The forum: comments, reactions, typing, views.
 
 use std::num::NonZeroU64;
+use std::time::SystemTime;
 
 use fanfare::catalog::{EnvelopeFields, Nullable, Timestamp, TypedEvent, nullable};
 use fanfare::{Guarantee, Priority};
@@ -126,6 +127,10 @@ impl TypedEvent for TypingStarted {
     /// One who is still writing makes the news of a moment ago superfluous.
     fn conflation_key(&self) -> Option<String> {
         Some(format!("{} {}", Self::NAME, self.user.id))
+    }
+
+    fn expires_at(&self) -> Option<SystemTime> {
+        Some(self.expires_at.system_time())
     }
 
     fn author(&self) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Private messages.
 
+use std::time::SystemTime;
+
 use fanfare::catalog::{EnvelopeFields, Timestamp, TypedEvent};
 use fanfare::{Guarantee, Priority};
 use garde::Validate;
@@ -70,6 +72,10 @@ impl TypedEvent for TypingStarted {
     /// As in a thread: the newest is enough.
     fn conflation_key(&self) -> Option<String> {
         Some(format!("{} {}", Self::NAME, self.user_id))
+    }
+
+    fn expires_at(&self) -> Option<SystemTime> {
+        Some(self.expires_at.system_time())
     }
 
     fn author(&self) -> Option<String> {

@@ -63,6 +63,15 @@ export class Server {
     return JSON.parse(text).results;
   }
 
+  /** The connections of a user. */
+  async connections(user) {
+    const answer = await fetch(`http://${this.host}:${this.port}/users/${user}/connections`, {
+      headers: { authorization: `Bearer ${API_KEY}` },
+    });
+    if (answer.status !== 200) throw new Error(`${answer.status} ${await answer.text()}`);
+    return (await answer.json()).connections;
+  }
+
   /** Asks the server to end in order, and gives its exit code. */
   async terminate() {
     this.child.kill('SIGTERM');

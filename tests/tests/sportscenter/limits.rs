@@ -22,6 +22,20 @@ async fn the_fourth_connection_of_a_user_is_refused() {
         .await;
     answer.assert_refusal(429, "CONNECTION_LIMIT");
     answer.assert_retry_after();
+    // How to come back: the document's backoff.
+    let backoff = json!({"initial": 1_000, "max": 30_000, "multiplier": 1.5});
+    assert_eq!(answer.json()["error"]["details"]["backoff"], backoff);
+    let mut socket_io = SocketIo::open(&server, CARRIERS[0], "").await;
+    let refused = socket_io.introduce(&json!({"token": token.sign()})).await;
+    let refused = refused.strip_prefix("44").unwrap();
+    let refused = serde_json::from_str::<Value>(refused).unwrap();
+    assert_eq!(refused["data"]["code"], "CONNECTION_LIMIT");
+    assert_eq!(refused["data"]["details"]["backoff"], backoff);
+    let other = self::token("9", &[]);
+    let request = Request::get(server.address(), "/sse").token(&other);
+    let stream = EventStream::open(request).await;
+    let retry = stream.retry.unwrap();
+    assert!((1_000..=1_500).contains(&retry), "{retry}");
     Client::connect(&server, &self::token("8", &[])).await;
 }
 

@@ -6,12 +6,13 @@ mod reply;
 use std::sync::Arc;
 
 use fanfare::codec::{Messages, Notice, Reply, Request};
+use fanfare::config::Reconnect;
 use fanfare::{Channel, Codec, Cursor, Disconnect, Error, ErrorKind, Member, Publication};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::debug;
 
-pub(super) use self::reply::{write_connect_error, write_failure};
+pub(super) use self::reply::{pauses, write_connect_error, write_failure};
 use super::engine_packet::EnginePacket;
 use super::packet::{MAIN, MAX_ACK, Packet, write_string};
 
@@ -33,6 +34,7 @@ pub enum Arguments {
 pub struct SocketIo {
     arguments: Arguments,
     recovers: bool,
+    reconnect: Option<Reconnect>,
 }
 
 impl SocketIo {
@@ -42,6 +44,7 @@ impl SocketIo {
         Self {
             arguments,
             recovers: false,
+            reconnect: None,
         }
     }
 
@@ -51,6 +54,15 @@ impl SocketIo {
     pub const fn recovering(self) -> Self {
         Self {
             recovers: true,
+            ..self
+        }
+    }
+
+    /// The dialect with what it tells those that are refused for a while: how to try again.
+    #[must_use]
+    pub const fn telling(self, reconnect: Reconnect) -> Self {
+        Self {
+            reconnect: Some(reconnect),
             ..self
         }
     }

@@ -79,11 +79,12 @@ struct Open<'a> {
 impl SocketIoService {
     pub(crate) fn new(node: Node, health: Arc<Health>, arguments: Arguments) -> Self {
         let websocket = Framings::new(&node.config().compression);
+        let codec = SocketIo::new(arguments).telling(node.config().reconnect);
         Self {
             node,
             health,
-            codec: Arc::new(SocketIo::new(arguments)),
-            recovering: Arc::new(SocketIo::new(arguments).recovering()),
+            codec: Arc::new(codec),
+            recovering: Arc::new(codec.recovering()),
             polling: Arc::new(PollingFraming),
             websocket,
             sessions: Arc::default(),
@@ -272,7 +273,7 @@ impl SocketIoService {
                     .send(PollingRequest::Close(Disconnect::BAD_REQUEST))
                     .await;
                 return if error.kind() == ErrorKind::TooLarge {
-                    refusal(&error)
+                    refusal(&error, self.node.config().reconnect)
                 } else {
                     Refusal::BadRequest.response()
                 };

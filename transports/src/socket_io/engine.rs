@@ -7,7 +7,7 @@ use fanfare::{Disconnect, Framing, Node, Outbound, Session};
 use serde::Serialize;
 use tracing::debug;
 
-use super::codec::{write_connect_error, write_failure};
+use super::codec::{pauses, write_connect_error, write_failure};
 use super::engine_packet::EnginePacket;
 use super::framing::reframe;
 use super::packet::{MAIN, Packet, write_string};
@@ -111,7 +111,10 @@ impl Engine {
         let mut answer = Vec::new();
         match packet {
             Packet::Connect { .. } => {
-                write_connect_error(&mut answer, code, disconnect.reason());
+                let reconnect = self.node().config().reconnect;
+                let may_pass = *disconnect == Disconnect::CONNECTION_LIMIT;
+                let details = may_pass.then(|| pauses(None, Some(reconnect)));
+                write_connect_error(&mut answer, code, disconnect.reason(), details);
             }
             Packet::Event { ack, .. } => {
                 write_failure(&mut answer, *ack, code, disconnect.reason());

@@ -5,6 +5,7 @@ mod codec;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use fanfare::config::Reconnect;
 use fanfare::{Disconnect, Error, Framing, Node};
 use http::request::Parts;
 use http::{Method, Response, header};
@@ -19,10 +20,6 @@ use crate::service::Welcome;
 use crate::subscriber::{Subscriber, refused};
 use crate::{Body, events};
 
-/// After how many milliseconds a client is to come back when it loses its stream. Not the same for
-/// all: those that lose it together must not come back together.
-const RETRY: std::ops::RangeInclusive<u32> = 1_000..=3_000;
-
 const KIND: &str = "text/event-stream";
 
 /// Answers with the events of the channels that the request names.
@@ -36,6 +33,7 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Error> {
     let subscriber = Subscriber::of(node, parts).await?;
     let config = &node.config().compression;
+    let reconnect = node.config().reconnect;
     let coding = Codings::of(&parts.headers, config).coding;
     let mut response = if parts.method == Method::HEAD {
         let mut response = Response::new(Body::empty());
@@ -47,7 +45,7 @@ pub(crate) async fn answer(
             None => Arc::new(Plain),
         };
         let codec = Sse::new(Notation::of(&parts.headers));
-        let mut start = retry();
+        let mut start = retry(reconnect);
         if let Some(welcome) = welcome {
             codec.write_message(&mut start, welcome(subscriber.identity()));
         }
@@ -56,8 +54,9 @@ pub(crate) async fn answer(
         let head = coding.map_or(&[][..], |coding| coding.head());
         outbound.send(framed(head, &start, &*framing));
         session.connect(connect).await.map_err(refused)?;
-        let last_words =
-            move |disconnect: &Disconnect| framed(&[], &last_words(codec, disconnect), &*framing);
+        let last_words = move |disconnect: &Disconnect| {
+            framed(&[], &last_words(codec, disconnect, reconnect), &*framing)
+        };
         events::answer(KIND, session, outbound, last_words)
     };
     varies(&mut response);
@@ -82,8 +81,8 @@ struct End<'a> {
 
 /// What a client is told last. It comes back whatever that is; where it should not, its next request
 /// is refused.
-fn last_words(codec: Sse, disconnect: &Disconnect) -> Vec<u8> {
-    let mut text = retry();
+fn last_words(codec: Sse, disconnect: &Disconnect, reconnect: Reconnect) -> Vec<u8> {
+    let mut text = retry(reconnect);
     if *disconnect != Disconnect::SHUTDOWN {
         let (code, reason) = (disconnect.code(), disconnect.reason());
         codec.write_event(&mut text, "disconnect", &End { code, reason });
@@ -91,7 +90,9 @@ fn last_words(codec: Sse, disconnect: &Disconnect) -> Vec<u8> {
     text
 }
 
-fn retry() -> Vec<u8> {
-    let milliseconds = rand::rng().random_range(RETRY);
+/// After how many milliseconds a client is to come back when it loses its stream.
+fn retry(reconnect: Reconnect) -> Vec<u8> {
+    let range = reconnect.initial.as_millis()..=reconnect.second().as_millis();
+    let milliseconds = rand::rng().random_range(range);
     format!("retry: {milliseconds}\n\n").into_bytes()
 }

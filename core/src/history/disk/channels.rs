@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::clock::whole;
 use super::record;
 use crate::channel::Channel;
-use crate::event::{Epoch, Event, Position, Publication};
+use crate::event::{Event, Publication};
 use crate::history::Page;
+use crate::position::{Epoch, Position};
 use crate::sync::{Guard, Mutex};
 
 const SHARDS: usize = 64;

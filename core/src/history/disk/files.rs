@@ -16,8 +16,9 @@ use super::record::{
     encode_event, encode_head, encode_receipt, event_key, offset_of,
 };
 use crate::channel::Channel;
-use crate::event::{Epoch, Event};
+use crate::event::Event;
 use crate::history::Receipt;
+use crate::position::Epoch;
 
 /// The format that is written, and the only one that is read.
 pub(super) const FORMAT: u32 = 1;

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::clock::{Clock, millis};
 use crate::channel::Channel;
-use crate::event::{Epoch, Event, Guarantee, Position, Priority, Publication, Publisher};
+use crate::event::{Event, Guarantee, Priority, Publication, Publisher};
 use crate::history::Receipt;
+use crate::position::{Epoch, Position};
 
 /// What retention has to know of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

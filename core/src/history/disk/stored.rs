@@ -10,8 +10,9 @@ use super::clock::{Clock, whole};
 use super::files::{Files, FilesError};
 use super::queue::Append;
 use super::record::{Head, Stamp};
-use crate::event::{Epoch, Position, Publication};
+use crate::event::Publication;
 use crate::history::Retention;
+use crate::position::{Epoch, Position};
 
 /// How many stamps are read at once, and kept.
 const STAMPS: usize = 32;

@@ -4,7 +4,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::broker::SpillError;
-use crate::event::{Epoch, Guarantee, Priority, Publication, Publisher};
+use crate::event::{Guarantee, Priority, Publication, Publisher};
+use crate::position::Epoch;
 
 pub(super) fn channel(name: &str) -> Channel {
     Channel::new(name).unwrap()

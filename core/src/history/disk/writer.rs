@@ -11,7 +11,7 @@ use super::queue::{Append, Work};
 use super::record::Head;
 use super::stored::{Changes, Stored};
 use crate::channel::Channel;
-use crate::event::Position;
+use crate::position::Position;
 
 /// The most events of a batch. More have waited too long already to wait for each other.
 const BATCH: usize = 4_096;

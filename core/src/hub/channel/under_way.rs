@@ -73,7 +73,7 @@ struct Share {
 impl Shares {
     fn of(flush: &Arc<Flush>, round: &Round) -> Self {
         Self {
-            needs: flush.parts().map_or_else(RoleSets::default, |p| p.all()),
+            needs: flush.needs(),
             whole: Share {
                 flush: flush.clone(),
                 sockets: round.tally(),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Chunk, Outbox, State};
 use crate::channel::Channel;
 use crate::cursor::Cursor;
-use crate::event::Position;
+use crate::position::Position;
 use crate::wire::Flush;
 
 impl Outbox {

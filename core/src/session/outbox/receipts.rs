@@ -2,7 +2,7 @@
 
 use super::{Outbox, State};
 use crate::channel::Channel;
-use crate::event::Position;
+use crate::position::Position;
 use crate::wire::Flush;
 
 /// How far a user's own channel has come on this connection.

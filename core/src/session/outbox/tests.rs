@@ -14,8 +14,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::codec::centrifuge::Centrifuge;
-use crate::event::{Epoch, Event, Guarantee, Position, Publication};
+use crate::event::{Event, Guarantee, Publication};
 use crate::framing::Framing;
+use crate::position::{Epoch, Position};
 
 const BUDGET: usize = 2_000;
 

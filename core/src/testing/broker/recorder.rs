@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{Plan, promise};
-use crate::event::{Epoch, Event, Guarantee, Position};
+use crate::event::{Event, Guarantee};
 use crate::hub::turns::{Turn, Turns};
 use crate::ingress::{Delivered, Ingress};
+use crate::position::{Epoch, Position};
 use crate::sync::Mutex;
 
 /// An ingress that writes down what it is given. Where the broker numbers, it takes each event once

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Plan;
 use super::sample::{becomes, channel, everything, keep, offset, read_all, sized};
-use crate::event::Position;
 use crate::history::{HistoryStore, Retention};
+use crate::position::Position;
 use crate::testing::promise;
 
 /// A channel whose offsets were forgotten begins again at 1 under an epoch that it never had. A store

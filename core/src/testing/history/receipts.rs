@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Plan;
 use super::sample::channel;
-use crate::event::{Epoch, Position};
 use crate::history::{HistoryStore, Receipt};
+use crate::position::{Epoch, Position};
 use crate::testing::promise;
 
 /// Receipts never go back within an epoch, and begin anew with another.

@@ -12,8 +12,9 @@ use super::sample::{
     sized,
 };
 use crate::channel::Channel;
-use crate::event::{Event, Position};
+use crate::event::Event;
 use crate::history::{HistoryStore, Retention};
+use crate::position::Position;
 use crate::testing::promise;
 
 /// What was committed is there when the store is opened again, whether it was closed or dropped:

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{envelope, moment};
+use crate::sportscenter::BACKOFF;
 use crate::sportscenter::fields::Uuid;
 use crate::sportscenter::ratelimit::service::{
     Attack, CircuitBreaker, CircuitMetrics, CircuitRecovery, CircuitState, ConnectionThrottle,
@@ -15,13 +16,6 @@ use crate::sportscenter::ratelimit::usage::{
     Burst, BurstAction, BurstBackoff, BurstControl, ConnectionLimit, ConnectionPolicy,
     ConsequenceAction, Consequences, Forecast, LimitWarning, MessageQuota, Quota, QuotaType,
     QuotaWindow, Violation, ViolationReport, ViolationType, WarningType,
-};
-
-/// The document's backoff: 1 s, then half as much again each time, up to 30 s.
-const BACKOFF: BurstBackoff = BurstBackoff {
-    initial: 1_000.0,
-    max: 30_000.0,
-    multiplier: 1.5,
 };
 
 /// Something that the server notices.
@@ -137,7 +131,7 @@ impl Condition {
                     window_ms: milliseconds(rate.per),
                 },
                 action: BurstAction::Drop,
-                backoff: BACKOFF,
+                backoff: backoff(),
             })],
             Self::ConnectionRefused { user, limit } => vec![envelope(&ConnectionLimit {
                 user_id: Uuid::parse(user)?,
@@ -249,9 +243,18 @@ fn circuit_breaker(state: CircuitState, now: Timestamp) -> CircuitBreaker {
         },
         recovery: CircuitRecovery {
             attempts: 0,
-            backoff: BACKOFF.initial,
+            backoff: backoff().initial,
             reset_time: moment(now.saturating_add(again).unwrap_or(now)),
         },
+    }
+}
+
+/// The document's, as its events write it.
+fn backoff() -> BurstBackoff {
+    BurstBackoff {
+        initial: BACKOFF.initial.as_secs_f64() * 1_000.0,
+        max: BACKOFF.max.as_secs_f64() * 1_000.0,
+        multiplier: BACKOFF.multiplier,
     }
 }
 

@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fanfare::codec::{Connected, Messages, Reply, Subscribed};
+use fanfare::config::Reconnect;
 use fanfare::{Cursor, Error, ErrorKind, Publication};
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::{Answer, Arguments, SocketIo};
-use crate::refusal::code;
+use crate::refusal::{Backoff, code};
 use crate::socket_io::packet::{MAX_ACK, write_string};
 
 impl SocketIo {
@@ -25,7 +28,8 @@ impl SocketIo {
             }
             (Answer::Connect(_), Err(error)) => {
                 let packet = messages.current();
-                write_connect_error(packet, error_code(error.kind()), error.message());
+                let fields = self.fields(error);
+                write_connect_error(packet, fields.code, fields.message, fields.details);
                 messages.end_message();
             }
             (_, Ok(Reply::Pong)) => {
@@ -37,7 +41,48 @@ impl SocketIo {
                 self.write_ack(answer, &Reply::Unsubscribed, messages);
             }
             (_, Ok(reply)) => self.write_ack(answer, reply, messages),
-            (answer, Err(error)) => write_refusal(answer, error, messages),
+            (answer, Err(error)) => self.write_refusal(answer, error, messages),
+        }
+    }
+
+    fn write_refusal(&self, answer: Answer, error: &Error, messages: &mut Messages<'_>) {
+        let (ack, is_told) = match answer {
+            Answer::Event(ack) | Answer::Join(ack) | Answer::Connect(ack) => (ack, ack.is_none()),
+            Answer::Unknown(ack) => (ack, true),
+        };
+        if is_told {
+            let packet = messages.current();
+            packet.extend_from_slice(br#"42["error","#);
+            write_json(packet, &self.fields(error));
+            packet.push(b']');
+            messages.end_message();
+        }
+        if let Some(id) = ack {
+            let packet = messages.current();
+            if matches!(answer, Answer::Join(_)) && error.kind() == ErrorKind::PermissionDenied {
+                write(
+                    packet,
+                    format_args!(r#"43{id}[{{"success":false,"error":"Unauthorized"}}]"#),
+                );
+            } else {
+                let fields = self.fields(error);
+                write_failure_fields(packet, id, &fields);
+            }
+            messages.end_message();
+        }
+    }
+
+    fn fields<'a>(&self, error: &'a Error) -> ErrorFields<'a> {
+        let details = if error.problems().is_empty() {
+            let after = error.retry_delay();
+            after.map(|after| pauses(Some(after), self.reconnect))
+        } else {
+            serde_json::to_value(error.problems()).ok()
+        };
+        ErrorFields {
+            code: error_code(error.kind()),
+            message: error.message(),
+            details,
         }
     }
 
@@ -157,35 +202,13 @@ fn error_code(kind: ErrorKind) -> &'static str {
     }
 }
 
-fn write_refusal(answer: Answer, error: &Error, messages: &mut Messages<'_>) {
-    let (ack, is_told) = match answer {
-        Answer::Event(ack) | Answer::Join(ack) | Answer::Connect(ack) => (ack, ack.is_none()),
-        Answer::Unknown(ack) => (ack, true),
-    };
-    if is_told {
-        let packet = messages.current();
-        packet.extend_from_slice(br#"42["error","#);
-        write_json(packet, &ErrorFields::from(error));
-        packet.push(b']');
-        messages.end_message();
-    }
-    if let Some(id) = ack {
-        let packet = messages.current();
-        if matches!(answer, Answer::Join(_)) && error.kind() == ErrorKind::PermissionDenied {
-            write(
-                packet,
-                format_args!(r#"43{id}[{{"success":false,"error":"Unauthorized"}}]"#),
-            );
-        } else {
-            let fields = ErrorFields::from(error);
-            write_failure_fields(packet, id, &fields);
-        }
-        messages.end_message();
-    }
-}
-
 /// The packet that refuses a connection.
-pub(in crate::socket_io) fn write_connect_error(packet: &mut Vec<u8>, code: &str, message: &str) {
+pub(in crate::socket_io) fn write_connect_error(
+    packet: &mut Vec<u8>,
+    code: &str,
+    message: &str,
+    details: Option<Value>,
+) {
     #[derive(Serialize)]
     struct Fields<'a> {
         message: &'a str,
@@ -195,7 +218,7 @@ pub(in crate::socket_io) fn write_connect_error(packet: &mut Vec<u8>, code: &str
     let data = ErrorFields {
         code,
         message,
-        details: None,
+        details,
     };
     write_json(
         packet,
@@ -236,7 +259,7 @@ fn write_failure_fields(packet: &mut Vec<u8>, id: u32, fields: &ErrorFields<'_>)
         error: &'a str,
         code: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        details: &'a Option<serde_json::Value>,
+        details: &'a Option<Value>,
     }
     write(packet, format_args!("43{id}["));
     write_json(
@@ -256,24 +279,19 @@ struct ErrorFields<'a> {
     code: &'a str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<serde_json::Value>,
+    details: Option<Value>,
 }
 
-impl<'a> From<&'a Error> for ErrorFields<'a> {
-    fn from(error: &'a Error) -> Self {
-        let details = if !error.problems().is_empty() {
-            serde_json::to_value(error.problems()).ok()
-        } else {
-            error
-                .retry_delay()
-                .map(|after| serde_json::json!({ "retry_after": after.as_secs_f64() }))
-        };
-        Self {
-            code: error_code(error.kind()),
-            message: error.message(),
-            details,
-        }
+/// What may pass: after how many seconds this does, and how to come back.
+pub(in crate::socket_io) fn pauses(after: Option<Duration>, reconnect: Option<Reconnect>) -> Value {
+    let mut details = Map::new();
+    if let Some(after) = after {
+        details.insert("retry_after".to_owned(), after.as_secs_f64().into());
     }
+    if let Some(backoff) = reconnect.map(Backoff::from) {
+        details.insert("backoff".to_owned(), json!(backoff));
+    }
+    details.into()
 }
 
 fn write(packet: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
