@@ -38,6 +38,10 @@ pub(crate) async fn attach<P: Platform>(
 
 /// Of a build without brokers, none can be had.
 #[cfg(not(feature = "brokers"))]
+#[allow(
+    clippy::extra_unused_type_parameters,
+    reason = "called like the one that connects"
+)]
 pub(crate) async fn attach<P: Platform>(
     node: NodeBuilder,
     topics: Option<&str>,

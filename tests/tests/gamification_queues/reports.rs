@@ -172,6 +172,15 @@ async fn reports_say_how_the_queues_are_and_what_was_done() {
     })
     .await;
     assert_eq!(metric(&after, "publishedEvents"), QUESTS + 1);
+    // One that hangs is as good as away.
+    rabbit.pause();
+    report(&consumers, "a report of silence", |report| {
+        !is_connected(report) && queues(report).is_empty()
+    })
+    .await;
+    rabbit.resume();
+    report(&consumers, "a report of an answer", is_connected).await;
+
     // Somebody deletes a queue.
     let deleted = backend
         .channel
