@@ -12,10 +12,10 @@ pub mod competition;
 pub mod consumers;
 pub mod control;
 pub mod fields;
+mod life;
 pub mod milestones;
 pub mod nft;
 pub mod ranks;
-mod sample;
 pub mod service;
 pub mod system;
 pub mod topics;
@@ -92,8 +92,8 @@ impl Platform for Aiw3 {
         engine_from_url(url).await
     }
 
-    fn sample(random: &mut StdRng) -> Value {
-        sample::envelope(random)
+    fn life(random: StdRng) -> impl Iterator<Item = Value> + Send + 'static {
+        life::life(random)
     }
 
     fn sse_welcome() -> Option<fn(&Identity) -> String> {

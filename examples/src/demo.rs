@@ -1,5 +1,7 @@
 //! A stream of events as a platform's backend might publish them.
 
+mod scene;
+
 use std::time::Duration;
 
 use fanfare::Node;
@@ -11,12 +13,15 @@ use tracing::warn;
 
 use crate::platform::Platform;
 
+pub(crate) use scene::Scene;
+
 /// The most often that a stream publishes; more events a second go out several at a time.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Publishes `rate` events a second until the node goes down. The same events every time.
+/// Publishes `rate` events a second of the platform's life until the node goes down. The same events
+/// every time.
 pub async fn run<P: Platform>(node: Node, rate: f64) {
-    let mut random = StdRng::seed_from_u64(1);
+    let mut life = P::life(StdRng::seed_from_u64(1));
     let mut tick = interval(TICK.max(Duration::from_secs_f64(1.0 / rate)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let per_tick = rate * tick.period().as_secs_f64();
@@ -26,7 +31,10 @@ pub async fn run<P: Platform>(node: Node, rate: f64) {
         owed += per_tick;
         while owed >= 1.0 {
             owed -= 1.0;
-            if let Err(problem) = publish(&node, &P::sample(&mut random)).await {
+            let Some(envelope) = life.next() else {
+                return;
+            };
+            if let Err(problem) = publish(&node, &envelope).await {
                 warn!(problem, "demo");
             }
         }

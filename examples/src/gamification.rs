@@ -8,6 +8,7 @@ pub mod achievement;
 pub mod analytics;
 #[cfg(feature = "brokers")]
 pub mod consumers;
+mod life;
 #[cfg(feature = "brokers")]
 pub mod monitoring;
 pub mod notification;
@@ -15,7 +16,6 @@ pub mod quest;
 pub mod reward;
 #[cfg(feature = "brokers")]
 pub mod rewards;
-mod sample;
 
 use std::future::ready;
 use std::time::Duration;
@@ -119,8 +119,8 @@ impl Platform for Gamification {
         Rules
     }
 
-    fn sample(random: &mut StdRng) -> Value {
-        sample::envelope(random)
+    fn life(random: StdRng) -> impl Iterator<Item = Value> + Send + 'static {
+        life::life(random)
     }
 }
 

@@ -1,11 +1,12 @@
 //! MechaMap: events of a forum, a marketplace and what stands around them.
 
 pub mod forum;
+mod life;
 pub mod marketplace;
 pub mod messaging;
 pub mod notification;
-mod sample;
 pub mod showcase;
+pub mod stock;
 pub mod user;
 
 use std::future::ready;
@@ -90,8 +91,8 @@ impl Platform for MechaMap {
         Rules
     }
 
-    fn sample(random: &mut StdRng) -> Value {
-        sample::envelope(random)
+    fn life(random: StdRng) -> impl Iterator<Item = Value> + Send + 'static {
+        life::life(random)
     }
 }
 

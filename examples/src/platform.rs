@@ -66,6 +66,6 @@ pub trait Platform: 'static {
         None
     }
 
-    /// One envelope as its backend might publish it.
-    fn sample(random: &mut StdRng) -> Value;
+    /// What its backend might publish, for ever: the same story for the same seed, apart from times.
+    fn life(random: StdRng) -> impl Iterator<Item = Value> + Send + 'static;
 }

@@ -17,6 +17,7 @@ pub mod community;
 pub mod control;
 pub mod fields;
 pub mod goal;
+mod life;
 pub mod mentor;
 pub mod mentor_assessment;
 pub mod mentor_session;
@@ -25,7 +26,6 @@ pub mod metric;
 pub mod notification;
 mod protection;
 pub mod ratelimit;
-mod sample;
 pub mod session;
 pub mod video;
 
@@ -75,7 +75,7 @@ impl Platform for SportsCenter {
     const NAME: &'static str = "SportsCenter";
     const PAGE: &'static str = crate::pages::page!("SportsCenter", "sportscenter");
     const SOCKET_IO: Arguments = Arguments::Data;
-    const DEMO_USER: &'static str = sample::DEMO_USER;
+    const DEMO_USER: &'static str = life::DEMO_USER;
     const DEMO_ROLES: &'static [&'static str] = &["coach"];
 
     fn config() -> Config {
@@ -174,8 +174,8 @@ impl Platform for SportsCenter {
         protection::run(node, move || published(&metrics.render())).await;
     }
 
-    fn sample(random: &mut StdRng) -> Value {
-        sample::envelope(random)
+    fn life(random: StdRng) -> impl Iterator<Item = Value> + Send + 'static {
+        life::life(random)
     }
 }
 

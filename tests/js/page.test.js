@@ -81,6 +81,69 @@ for (const [platform, { who = {}, shown }] of Object.entries(PLATFORMS)) {
   });
 }
 
+/** What `look` finds on the page, again and again for so many seconds. */
+async function watch(page, seconds, look) {
+  const found = [];
+  for (const end = Date.now() + seconds * 1000; Date.now() < end;) {
+    found.push(await page.evaluate(look));
+    await page.waitForTimeout(50);
+  }
+  return found;
+}
+
+test('the way that a portfolio shows leads from the tier that it shows to the next', async (t) => {
+  const server = await Server.of('aiw3', t, '', '--demo', '300');
+  const { page, complaints } = await open(t, server);
+  await page.locator('#nft-state').filter({ hasText: 'benefits active' }).waitFor();
+  const seen = await watch(page, 15, () => {
+    const said = (id) => document.getElementById(id).textContent;
+    return { tier: Number(said('nft-tier')) || 0, next: said('next-name'), tiers: [...document.querySelectorAll('#tiers li span')].map((each) => each.textContent) };
+  });
+  for (const { tier, next, tiers } of seen) {
+    assert.match(next, tier === 5 ? /^The highest tier/ : new RegExp(`, tier ${tier + 1}$`));
+    const expected = (level) => (level < tier ? /^burned$/ : level === tier ? /^(active|owned)$/ : /^locked$/);
+    tiers.forEach((state, at) => assert.match(state, expected(at + 1), `tier ${at + 1} while ${tier} is the one`));
+  }
+  // Three hundred events a second take the first user through a season and into the next.
+  const tiers = new Set(seen.map(({ tier }) => tier));
+  assert.ok(tiers.size >= 4, `only ${[...tiers]}`);
+  assert.deepEqual(complaints, []);
+});
+
+test('the shelf shows as low what is low, and rises and falls', async (t) => {
+  const server = await Server.start(t, '', '--demo', '300');
+  const { page } = await open(t, server);
+  await page.locator('#stock tr').filter({ hasText: 'Product 5' }).waitFor();
+  const seen = await watch(page, 8, () => [...document.querySelectorAll('#stock tr')].map((row) => ({
+    name: row.children[0].textContent, told: row.children[1].textContent, isLow: row.className === 'is-low',
+  })));
+  const counts = new Set();
+  for (const rows of seen) {
+    assert.deepEqual(rows.map(({ name }) => name), [1, 2, 3, 4, 5].map((id) => `Product ${id}`));
+    for (const { told, isLow } of rows.filter((row) => row.told)) {
+      const left = Number.parseInt(told, 10);
+      counts.add(left);
+      assert.equal(isLow, left <= 5, told);
+      assert.equal(told.includes('low'), isLow, told);
+    }
+  }
+  assert.ok(Math.min(...counts) <= 5 && Math.max(...counts) > 10, [...counts].join());
+});
+
+test('a session that is over makes room for the athlete’s next', async (t) => {
+  const server = await Server.of('sportscenter', t, '', '--demo', '300');
+  const { page } = await open(t, server, { user: '0192f6d0-7c1e-7b3a-9f55-3f1d2c4b5a60', roles: ['coach'] });
+  await page.locator('#goals-of').filter({ hasText: 'athlete' }).waitFor();
+  const seen = await watch(page, 15, () => ({
+    session: document.getElementById('session').value, count: document.getElementById('session').length,
+    athlete: document.getElementById('goals-of').textContent, state: document.getElementById('session-status').textContent,
+  }));
+  assert.ok(seen.every(({ count }) => count <= 3), 'as many as there are athletes');
+  assert.ok(new Set(seen.map(({ session }) => session)).size >= 2, 'one session all the time');
+  assert.equal(new Set(seen.map(({ athlete }) => athlete)).size, 1, 'another athlete');
+  assert.ok(seen.every(({ state }) => /In progress|Paused|Ended|Cancelled/.test(state)), 'a state that is none');
+});
+
 test('coaching metrics are drawn for those alone whose role may see them', async (t) => {
   const server = await Server.of('sportscenter', t, '', '--demo', '200');
   const bpm = (page) => page.locator('#metrics .metric:first-child b').filter({ hasText: 'bpm' });

@@ -6,7 +6,7 @@ const BENEFITS = { tradingFeeDiscount: 0.2, aiAgentUses: 40, exclusiveAccess: ['
 const TEMPLATES = {
   chat_message: ({ user }) => ({ userId: user, channel: 'room.lobby', data: { from: 'MoonWhale', text: 'gm' } }),
   badge_activated: ({ user }) => ({ userId: user, data: {
-    badgeId: 'badge_night_owl', badgeName: 'Night Owl', activatedAt: later(0), contributionValue: 2.5, previousTotalContribution: 40, newTotalContribution: 42.5, contributionChange: 2.5,
+    badgeId: 'badge_night_owl_4', badgeName: 'Night Owl IV', activatedAt: later(0), contributionValue: 2.5, previousTotalContribution: 40, newTotalContribution: 42.5, contributionChange: 2.5,
     affectedNftLevels: [{ nftLevel: 4, nftName: 'Diamond Chicken', oldProgress: 40, newProgress: 42.5, progressChange: 2.5, requirementsMet: false }], totalActiveBadges: 4, maxActiveBadges: 50,
   } }),
   nft_benefits_activated: ({ user }) => ({ userId: user, data: {

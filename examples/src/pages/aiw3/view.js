@@ -49,18 +49,18 @@ class View {
         this.#own(data.nftLevel ?? data.tierId, data.nftName ?? data.tierName, data.nftLevel ? data.benefits : null);
         break;
       case 'nft_upgrade_completed':
-        this.#owned.delete(data.oldNftLevel);
+        this.#burn(data.oldNftLevel);
         this.#own(data.newNftLevel, data.newNftName, data.newBenefits);
         break;
       case 'nft_upgraded':
-        this.#own(data.newNft.tierId, data.newNft.tierName);
+        for (const id of data.consumedBadges) this.#use(id);
         break;
       case 'nft_benefits_activated':
         this.#own(data.nftLevel, data.nftName);
         this.#active = { level: data.nftLevel, name: data.nftName, benefits: data.activatedBenefits, isActive: true };
         break;
       case 'nft_progress_update':
-        this.#next = data;
+        this.#onProgress(data);
         break;
       case 'leaderboard_update':
         this.#onBoard(data);
@@ -79,11 +79,35 @@ class View {
     this.#active = { level, name, benefits: benefits ?? known, isActive: false };
   }
 
+  #burn(level) {
+    this.#owned.delete(level);
+    if (this.#active?.level === level) this.#active = null;
+  }
+
+  /** What is ahead says what is in hand: the tier before it, and nothing above. */
+  #onProgress(next) {
+    const level = next.nftLevel - 1;
+    if (level < (this.#active?.level ?? 0)) {
+      // A new season.
+      this.#owned.clear();
+      this.#badges.clear();
+      this.#active = null;
+    }
+    if (level > 0 && !this.#owned.has(level)) this.#own(level, View.TIERS[level - 1] ?? `Tier ${level}`);
+    this.#next = next;
+  }
+
+  /** What an NFT used up counts for no other. */
+  #use(id) {
+    const badge = this.#badges.get(id);
+    if (badge) badge.state = 'used';
+  }
+
   #onBadge(event, { badgeId, badgeName, rarity, overallProgress }, at) {
     const badge = this.#badges.get(badgeId) ?? { rarity: '', progress: 0, state: '' };
     this.#badges.set(badgeId, badge);
     Object.assign(badge, { name: badgeName, rarity: rarity ?? badge.rarity, at });
-    if (event === 'badge_progress_update') badge.progress = overallProgress;
+    if (event === 'badge_progress_update') Object.assign(badge, { progress: overallProgress, state: '' });
     else if (event === 'badge_earned') badge.state ||= 'earned';
     else if (event === 'badge_activated') badge.state = 'active';
   }
@@ -114,7 +138,7 @@ class View {
     this.#showNft();
     this.#showNext();
     const badges = [...this.#badges].sort(([, a], [, b]) => b.at - a.at).slice(0, View.BADGES).sort(([a], [b]) => (a < b ? -1 : 1));
-    fillList($('badges'), badges.map(([, { name, rarity, progress, state }]) => element('li', {},
+    fillList($('badges'), badges.map(([, { name, rarity, progress, state }]) => element('li', state === 'used' ? { class: 'is-used' } : {},
       element('span', { class: 'clip', title: name }, name), rarity ? tag(rarity) : element('span'), bar(state ? 1 : progress / 100),
       element('b', {}, state || percent(progress)))), 'No badges yet');
     this.#showBoard();
@@ -137,20 +161,24 @@ class View {
     $('tiers').replaceChildren(...View.TIERS.map((name, at) => {
       const level = at + 1;
       const owned = this.#owned.get(level);
-      const state = nft?.level === level && nft.isActive ? 'active' : owned ? 'owned' : 'locked';
+      const state = nft?.level === level && nft.isActive ? 'active' : owned ? 'owned' : level < (nft?.level ?? 0) ? 'burned' : 'locked';
       return element('li', { class: state === 'active' ? 'is-owned is-active' : owned ? 'is-owned' : '', title: `${owned ?? name}, ${state}` }, element('b', {}, String(level)), element('span', { class: 'clip' }, state));
     }));
   }
 
   #showNext() {
-    const next = this.#next;
-    if (!next) return $('next-bar').replaceChildren(bar(0));
-    setText($('next-name'), `To ${next.nftName}, tier ${next.nftLevel}`);
-    setText($('next-share'), percent(next.overallProgress));
-    $('next-bar').setAttribute('aria-valuenow', String(Math.round(next.overallProgress)));
+    const level = (this.#active?.level ?? 0) + 1;
+    const isHighest = level > View.TIERS.length;
+    // What was said of the way to a tier that was reached since is over.
+    const next = this.#next?.nftLevel >= level ? this.#next : null;
+    const share = isHighest ? 100 : next?.overallProgress ?? 0;
+    setText($('next-name'), isHighest ? 'The highest tier is reached' : next ? `To ${next.nftName}, tier ${next.nftLevel}` : `To ${View.TIERS[level - 1]}, tier ${level}`);
+    setText($('next-share'), isHighest ? '' : next ? percent(share) : '–');
+    $('next-bar').setAttribute('aria-valuenow', String(Math.round(share)));
     if (!$('next-bar').firstElementChild) $('next-bar').append(bar(0));
-    $('next-bar').querySelector('i').style.transform = `scaleX(${Math.min(next.overallProgress / 100, 1)})`;
-    setText($('next-needs'), `Volume ${compact.format(next.tradingVolumeCurrent)} of ${compact.format(next.tradingVolumeRequired)}, badges ${next.badgesOwned} of ${next.badgesRequired}`);
+    $('next-bar').querySelector('i').style.transform = `scaleX(${Math.min(share / 100, 1)})`;
+    setText($('next-needs'), isHighest ? 'Nothing is left to unlock this season'
+      : next ? `Volume ${compact.format(next.tradingVolumeCurrent)} of ${compact.format(next.tradingVolumeRequired)}, badges ${next.badgesOwned} of ${next.badgesRequired}` : 'Not known yet');
   }
 
   #showBoard() {

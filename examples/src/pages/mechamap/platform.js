@@ -6,7 +6,7 @@ const PLATFORM = {
   /** Where an envelope has its event's name. */
   eventKey: 'event',
   /** Subscribed from the start, and offered. */
-  channels: ['thread.1', 'thread.2', 'product.1', 'marketplace.global', 'showcase.1'],
+  channels: ['thread.1', 'thread.2', 'product.1', 'product.2', 'product.3', 'product.4', 'product.5', 'showcase.1', 'marketplace.global'],
   others: ['thread.3', 'thread.4', 'thread.5'],
   /** How long events wait for company, in ms. */
   linger: { medium: 2000, low: 10_000 },

@@ -6,11 +6,11 @@ const TEMPLATES = {
   'messaging.typing.started': ({ user }) => ({ channel: 'conversation.1', data: { user_id: user, conversation_id: 1, expires_at: later(10) } }),
   'forum.comment.created': ({ user, thread }) => ({ data: {
     comment: { id: anyId(), content: 'Great explanation!', parent_id: null, user: { id: user, name: 'John Doe', username: 'johndoe', avatar_url: 'https://mechamap.example/avatars/4.png' }, created_at: later(0) },
-    thread: { id: thread.id, title: 'SolidWorks Tips', reply_count: 15 },
+    thread: { id: thread.id, title: thread.title, reply_count: thread.replies },
   } }),
-  'forum.comment.updated': ({ thread }) => ({ channel: thread.channel, data: { comment_id: anyId(), content: 'Updated content here', edited_at: later(0), edit_reason: 'Fixed typo' } }),
-  'forum.reaction.added': ({ user, thread }) => ({ channel: thread.channel, data: { comment_id: anyId(), reaction_type: 'like', user_id: user, new_count: 25 } }),
-  'forum.thread.view_count_updated': ({ thread }) => ({ channel: thread.channel, data: { thread_id: thread.id, view_count: 4711 } }),
+  'forum.comment.updated': ({ thread }) => ({ channel: thread.channel, data: { comment_id: thread.comment, content: 'Updated content here', edited_at: later(0), edit_reason: 'Fixed typo' } }),
+  'forum.reaction.added': ({ user, thread }) => ({ channel: thread.channel, data: { comment_id: thread.comment, reaction_type: 'like', user_id: user, new_count: 1 } }),
+  'forum.thread.view_count_updated': ({ thread }) => ({ channel: thread.channel, data: { thread_id: thread.id, view_count: thread.views } }),
   'notification.sent': ({ user }) => ({ user_id: user, data: {
     notification: { id: anyId(), type: 'order_shipped', title: 'Your order has been shipped', message: 'Order #12345 is on its way', icon: 'truck', action_url: '/orders/12345', created_at: later(0) },
     unread_count: 5,

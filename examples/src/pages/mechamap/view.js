@@ -32,7 +32,11 @@ class View {
   /** What samples of publications are about. */
   context(user) {
     const channel = this.#select.value || 'thread.1';
-    return { user: Number(user) || 1, thread: { channel, id: Number(channel.split('.')[1]) } };
+    const { title, replies, views, comments } = this.#threads.get(channel) ?? {};
+    const thread = {
+      channel, id: Number(channel.split('.')[1]), title: title || 'SolidWorks Tips', replies: (replies ?? 14) + 1, views: (views ?? 4710) + 1, comment: comments?.[0]?.id ?? anyId(),
+    };
+    return { user: Number(user) || 1, thread };
   }
 
   /** Which threads there are to choose from. */
@@ -99,7 +103,8 @@ class View {
     if (slot < 0) slot = this.#shelf.reduce((oldest, product, at) => (product.at < this.#shelf[oldest].at ? at : oldest), 0);
     const product = this.#shelf[slot]?.id === id ? this.#shelf[slot] : { id, stock: null, threshold: 5, isLow: false, price: null };
     if (event === 'marketplace.stock.updated') Object.assign(product, { stock: data.new_stock, threshold: data.low_stock_threshold, isLow: data.is_low_stock });
-    if (event === 'marketplace.stock.low_warning') Object.assign(product, { stock: data.stock ?? product.stock, isLow: true });
+    // It comes by another channel, perhaps later than what happened to the stock since.
+    if (event === 'marketplace.stock.low_warning' && product.stock === null) Object.assign(product, { stock: data.stock ?? null, isLow: true });
     if (event === 'marketplace.price.changed') product.price = data.new_price;
     product.at = performance.now();
     this.#shelf[slot] = product;
@@ -121,7 +126,8 @@ class View {
     setText($('thread-reactions'), figure(reactions.reduce((sum, [, count]) => sum + count, 0)));
     $('reaction-kinds').replaceChildren(...reactions.map(([kind, count]) => element('span', {}, `${kind} `, element('b', {}, number.format(count)))));
     [...$('comments').children].forEach((row, at) => View.#showComment(row, thread?.comments[at]));
-    [...$('stock').children].forEach((row, at) => View.#showProduct(row, this.#shelf[at]));
+    const products = [...this.#shelf].sort((a, b) => (a?.id ?? Infinity) - (b?.id ?? Infinity));
+    [...$('stock').children].forEach((row, at) => View.#showProduct(row, products[at]));
   }
 
   static #showComment(row, comment) {

@@ -10,6 +10,7 @@ class View {
     started: ['good', 'In progress'], resumed: ['good', 'In progress'], 'in-progress': ['good', 'In progress'],
     paused: ['wait', 'Paused'], ended: ['', 'Ended'], completed: ['', 'Ended'], cancelled: ['bad', 'Cancelled'],
   };
+  static OVER = ['ended', 'completed', 'cancelled'];
 
   user = '';
   #sessions = new Map();
@@ -50,17 +51,22 @@ class View {
   event(_channel, { event, data, at }) {
     this.#isStale = true;
     switch (event) {
-      case 'session:status':
-        Object.assign(this.#session(data.sessionId), { status: data.type, since: at, athlete: data.metadata?.athleteId ?? '', location: data.metadata?.location ?? '' });
+      case 'session:status': {
+        const { athleteId: athlete = '', location = '' } = data.metadata ?? {};
+        Object.assign(this.#session(data.sessionId, athlete), { status: data.type, since: at, athlete, location });
         break;
-      case 'mentor-session/status-changed':
-        Object.assign(this.#session(data['session-id']), { status: data.status, since: at });
+      }
+      case 'mentor-session/status-changed': {
+        // It comes by another channel, perhaps later than what happened to the session since.
+        const session = this.#sessions.get(data['session-id']);
+        if (session && (data.status !== 'in-progress' || !session.status)) Object.assign(session, { status: data.status, since: at });
         break;
+      }
       case 'session:feedback':
         this.#note(data.sessionId, { by: data.from.role, about: data.type, text: data.content, at });
         break;
       case 'mentor-session/note-added':
-        this.#note(data['session-id'], { by: 'mentor', about: data.note.category, text: data.note.content, at });
+        if (this.#sessions.has(data['session-id'])) this.#note(data['session-id'], { by: 'mentor', about: data.note.category, text: data.note.content, at });
         break;
       case 'metric:recorded':
         this.#measured(data, at);
@@ -88,11 +94,18 @@ class View {
     return map.get(key);
   }
 
-  #session(id) {
+  /** Those that are over make room for a new one; who looked at one sees that athlete's next. */
+  #session(id, athlete = '') {
     if (!this.#sessions.has(id)) {
-      this.#sessions.set(id, { status: '', athlete: '', location: '', since: NaN, notes: [] });
-      const ids = [...this.#sessions.keys()].sort();
-      const chosen = this.#select.value || id;
+      let chosen = this.#select.value || id;
+      for (const [old, session] of this.#sessions) {
+        const isNext = session.athlete === athlete;
+        if (!View.OVER.includes(session.status) || (old === chosen && !isNext)) continue;
+        this.#sessions.delete(old);
+        if (old === chosen) chosen = id;
+      }
+      this.#sessions.set(id, { status: '', athlete, location: '', since: NaN, notes: [] });
+      const ids = [...this.#sessions.keys()];
       this.#select.replaceChildren(...ids.map((value) => element('option', { value }, `Session ${brief(value)}`)));
       this.#select.value = chosen;
       this.#select.disabled = false;
@@ -102,7 +115,9 @@ class View {
   }
 
   #note(session, note) {
-    const { notes } = this.#session(session);
+    const known = this.#session(session);
+    const { notes } = known;
+    known.status ||= 'in-progress';
     notes.unshift(note);
     notes.length = Math.min(notes.length, 8);
   }

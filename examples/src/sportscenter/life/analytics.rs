@@ -2,14 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::Scene;
+use super::{MEMBERS, Scene};
 
 pub(super) fn performance_metric(scene: &mut Scene<'_>) -> Value {
+    let (kind, usual, unit) = scene.pick(&[
+        ("speed", 27.5, "km/h"),
+        ("strength", 85.5, "kg"),
+        ("endurance", 148.0, "bpm"),
+        ("technique", 78.0, "%"),
+        ("accuracy", 85.5, "%"),
+    ]);
     json!({"event": "analytics/performance-metric", "data": {
-        "athlete-id": scene.user(),
-        "metric-type": scene.pick(&["speed", "strength", "endurance", "technique", "accuracy"]),
-        "value": scene.about(85.5),
-        "unit": scene.pick(&["km/h", "kg", "bpm"]),
+        "athlete-id": scene.athlete(),
+        "metric-type": kind,
+        "value": scene.about(usual),
+        "unit": unit,
         "context": {
             "session-id": scene.session(),
             "exercise-id": scene.uuid(),
@@ -20,14 +27,15 @@ pub(super) fn performance_metric(scene: &mut Scene<'_>) -> Value {
 }
 
 pub(super) fn trend_update(scene: &mut Scene<'_>) -> Value {
+    let (direction, change) = scene.pick(&[("up", 5.2), ("down", -3.1), ("stable", 0.2)]);
     json!({"event": "analytics/trend-update", "data": {
-        "athlete-id": scene.user(),
+        "athlete-id": scene.athlete(),
         "metric-type": scene.pick(&["speed", "endurance", "accuracy"]),
         "period": scene.pick(&["daily", "weekly", "monthly"]),
         "trend": {
             "current-value": scene.about(85.5),
-            "change-percentage": scene.about(5.2),
-            "direction": scene.pick(&["up", "down", "stable"]),
+            "change-percentage": change,
+            "direction": direction,
             "confidence-score": scene.about(0.95),
         },
         "timestamp": scene.time(0),
@@ -35,13 +43,19 @@ pub(super) fn trend_update(scene: &mut Scene<'_>) -> Value {
 }
 
 pub(super) fn milestone_achieved(scene: &mut Scene<'_>) -> Value {
+    // Less is better on the track.
+    let (metric, value, best) = scene.pick(&[
+        ("sprint-30m", 4.21, 4.28),
+        ("bench-press", 90.0, 85.0),
+        ("10k", 41.2, 41.9),
+    ]);
     json!({"event": "analytics/milestone-achieved", "data": {
-        "athlete-id": scene.user(),
+        "athlete-id": scene.athlete(),
         "milestone-type": scene.pick(&["personal-best", "goal-reached", "streak", "level-up"]),
         "details": {
-            "metric": scene.pick(&["sprint-30m", "bench-press", "10k"]),
-            "value": scene.about(90.0),
-            "previous-best": scene.about(85.0),
+            "metric": metric,
+            "value": value,
+            "previous-best": best,
         },
         "achievements": [scene.pick(&["first-sub-24", "streak-30", "level-5"])],
         "timestamp": scene.time(0),
@@ -68,9 +82,10 @@ pub(super) fn session_engagement(scene: &mut Scene<'_>) -> Value {
 }
 
 pub(super) fn platform_usage(scene: &mut Scene<'_>) -> Value {
+    let (user, role) = scene.pick(&MEMBERS);
     json!({"event": "analytics/platform-usage", "data": {
-        "user-id": scene.user(),
-        "user-type": scene.pick(&["athlete", "coach", "mentor", "parent"]),
+        "user-id": user,
+        "user-type": role,
         "activity-type": scene.pick(&["login", "feature-use", "content-access"]),
         "context": {
             "feature-id": scene.pick(&["video-review", "goal-board", "live-metrics"]),
