@@ -33,7 +33,7 @@ pub use self::fields::{Date, Nullable, Timestamp, nullable, present};
 use self::schema::Control;
 pub use self::schema::ControlMessage;
 pub use self::sent::EnvelopeFields;
-use self::sent::Sent;
+use self::sent::{Sent, string};
 pub use self::typed::TypedEvent;
 use self::typed::{EventType, Reading};
 use crate::channel::Channel;
@@ -146,11 +146,20 @@ impl Catalog {
         roles.filter(|(_, roles)| !roles.is_empty())
     }
 
-    /// The retry rule of an event; none where the event is not in the set.
+    /// The retry rule of the event in an envelope, for whoever delivers envelopes further; none where
+    /// the event is not in the set, or `envelope` is none.
+    ///
+    /// It goes by the whole envelope because a name that stands in two of them may have two rules. A
+    /// priority that the publisher chose does not change it.
+    ///
+    /// Cost: the members of the envelope are told apart, nothing in them is read or checked.
     #[must_use]
-    pub fn retry(&self, event: &str) -> Option<Retry> {
-        let mut events = self.event_types();
-        events.find_map(|(name, known)| (name == event).then_some(known.retry))
+    pub fn retry(&self, envelope: &[u8]) -> Option<Retry> {
+        let sent = Sent::read(str::from_utf8(envelope).ok()?).ok()?;
+        let catalog = self.meant(&sent);
+        let event = string(sent.field(catalog.envelope.event_field())?)?;
+        let event_type = catalog.events.get(&*event)?;
+        Some(event_type.retry)
     }
 
     /// Every event with each envelope that it may come in.
@@ -258,12 +267,17 @@ impl Catalog {
             Error::invalid_event(problems)
         };
         let sent = Sent::read(json).map_err(invalid)?;
-        let catalog = match &self.other {
-            Some(other) if (other.is_meant)(&sent.fields()) => &other.catalog,
-            _ => self,
-        };
+        let catalog = self.meant(&sent);
         let draft = catalog.envelope.draft(sent).map_err(invalid)?;
         catalog.admit(&draft).map_err(invalid)
+    }
+
+    /// The events in the envelope that was sent.
+    fn meant(&self, sent: &Sent<'_>) -> &Self {
+        match &self.other {
+            Some(other) if (other.is_meant)(&sent.fields()) => &other.catalog,
+            _ => self,
+        }
     }
 
     /// Checks a draft against its event's type and completes it.

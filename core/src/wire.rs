@@ -419,9 +419,9 @@ mod tests {
 
     /// An event for everyone, and one for coaches if there is one.
     fn flush(visibility: &Visibility, names: &[&str]) -> Flush {
-        let channel = Channel::new("session").unwrap();
+        let channel = Channel::new("session").expect("a name");
         let publications = names.iter().map(|name| {
-            let event = Event::new(channel.clone(), name, "{}").unwrap();
+            let event = Event::new(channel.clone(), name, "{}").expect("JSON");
             Arc::new(Publication::new(event, None))
         });
         Flush::new(channel.clone(), publications.collect()).bound_by(visibility)

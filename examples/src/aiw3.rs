@@ -10,6 +10,7 @@ pub mod chat;
 pub mod competition;
 #[cfg(feature = "brokers")]
 pub mod consumers;
+pub mod control;
 pub mod fields;
 mod life;
 pub mod milestones;
@@ -38,8 +39,9 @@ use fanfare::{
 use fanfare_brokers::services::{Engine, engine_from_url, kafka::Kafka};
 use jiff::Timestamp as Now;
 use rand::rngs::StdRng;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::control::{ConnectionEstablished, Heartbeat};
 use self::fields::{Anything, Id, UserName};
 use crate::platform::Platform;
 
@@ -138,6 +140,8 @@ fn guide() -> Catalog {
         .with::<avatar::Changed>()
         .with::<avatar::Unlocked>()
         .with::<chat::Message>()
+        .documents::<ConnectionEstablished>()
+        .documents::<Heartbeat>()
 }
 
 /// The events of the event-driven architecture.
@@ -186,20 +190,10 @@ fn now() -> String {
     format!("\"{:.3}\"", Now::now())
 }
 
-/// What an event stream begins with (architecture document, "Controller Implementation").
+/// What an event stream begins with.
 fn welcome(identity: &Identity) -> String {
-    let user = &*identity.user;
-    let number = user
-        .parse::<u64>()
-        .ok()
-        .filter(|number| number.to_string() == user);
-    json!({
-        "type": "connection_established",
-        "userId": number.map_or_else(|| Value::from(user), Value::from),
-        "timestamp": format!("{:.3}", Now::now()),
-        "message": "NFT event stream connected successfully",
-    })
-    .to_string()
+    let welcome = ConnectionEstablished::of(identity);
+    serde_json::to_string(&welcome).expect("strings and numbers serialize")
 }
 
 /// Who may subscribe and publish.

@@ -9,6 +9,8 @@ pub mod analytics;
 #[cfg(feature = "brokers")]
 pub mod consumers;
 mod life;
+#[cfg(feature = "brokers")]
+pub mod monitoring;
 pub mod notification;
 pub mod quest;
 pub mod reward;
@@ -200,6 +202,8 @@ fn may_join(identity: &Identity, channel: &Channel) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -228,7 +232,8 @@ mod tests {
     fn retries_are_those_of_the_document() {
         let catalog = Gamification::catalog();
         for event in catalog.names() {
-            let pauses = catalog.retry(event).unwrap().pauses();
+            let envelope = json!({"type": event}).to_string();
+            let pauses = catalog.retry(envelope.as_bytes()).unwrap().pauses();
             let pauses = pauses.map(|pause| pause.as_secs()).collect::<Vec<_>>();
             assert_eq!(pauses, [1, 2], "{event}");
         }

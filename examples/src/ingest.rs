@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare::{BoxFuture, BrokerError, Node, Sink};
+use fanfare::{BoxFuture, BrokerError, Catalog, Node, Sink};
 use fanfare_brokers::services::{
     Consumer, Engine, Ingest, Record, RetryPolicy, Running, Subscription,
 };
 use uuid::Uuid;
 
 use crate::platform::Platform;
-use crate::serve::causes;
-use crate::topics;
+use crate::topics::{self, reason};
 
 /// What begins the ids of records that a server wrote itself: their events have gone to clients
 /// already, and must not come to them again.
@@ -36,6 +35,10 @@ pub(crate) fn topic(text: &str) -> Result<Topic, String> {
     let (topic, group) = text.split_once('=').unwrap_or((text, text));
     if topic.is_empty() || group.is_empty() {
         return Err("what is read is TOPIC, or TOPIC=GROUP".to_owned());
+    }
+    // Of a line's end RabbitMQ would take another name than it was given.
+    if text.contains(char::is_control) {
+        return Err("the names of topics and groups have no control characters".to_owned());
     }
     Ok(Topic {
         topic: topic.to_owned(),
@@ -73,7 +76,7 @@ pub(crate) async fn start<P: Platform>(
         let sentence = "--ingest needs a server that keeps topics, as amqp://HOST:PORT in --topics";
         return Err(sentence.to_owned());
     };
-    let failed = |error| format!("--ingest: {}", causes(&error));
+    let failed = |error| format!("--ingest: {}", reason(&error));
     let engine = Box::pin(P::engine(&url)).await.map_err(failed)?;
     let catalog = Arc::new(P::catalog());
     let mut running = Vec::with_capacity(ingested.len());
@@ -88,10 +91,7 @@ pub(crate) async fn start<P: Platform>(
         let consumer = Consumer::new(engine.clone(), subscription, ingest)
             // Most backends give their records no keys, and expect a channel's order all the same.
             .concurrency(1)
-            .retry_for(move |record| {
-                let retry = retries.retry(&record.topic);
-                retry.map_or_else(RetryPolicy::default, RetryPolicy::from)
-            })
+            .retry_for(move |record| retry(&retries, record))
             .grace(GRACE);
         running.push(consumer.start().await.map_err(failed)?);
     }
@@ -99,6 +99,12 @@ pub(crate) async fn start<P: Platform>(
         engine: Some(engine),
         running,
     })
+}
+
+/// As its event has it. What is no event of the platform is given up at the first try anyway.
+fn retry(catalog: &Catalog, record: &Record) -> RetryPolicy {
+    let retry = catalog.retry(&record.payload);
+    retry.map_or_else(RetryPolicy::default, RetryPolicy::from)
 }
 
 impl Ingesting {
@@ -152,6 +158,29 @@ fn is_own(record: &Record) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aiw3::Aiw3;
+
+    #[test]
+    fn retries_are_those_of_the_event_in_its_envelope_whatever_the_topic() {
+        let catalog = Aiw3::catalog();
+        let retries = |payload: &'static str| {
+            let record = Record {
+                topic: "nft-notifications-topic".to_owned(),
+                key: String::new(),
+                id: "1".to_owned(),
+                payload: payload.into(),
+            };
+            retry(&catalog, &record).retry.retries
+        };
+        assert_eq!(retries(r#"{"eventType":"badge_earned","userId":7}"#), 0);
+        assert_eq!(retries(r#"{"eventType":"badge_earned","userId":"7"}"#), 5);
+        assert_eq!(
+            retries(r#"{"eventType":"leaderboard_update","userId":7}"#),
+            1
+        );
+        let default = RetryPolicy::default().retry.retries;
+        assert_eq!(retries("no envelope"), default);
+    }
 
     #[test]
     fn the_mark_fits_any_id() {
@@ -174,7 +203,7 @@ mod tests {
             read("reward_events=live"),
             expected("reward_events", "live")
         );
-        for wrong in ["", "=", "a=", "=b"] {
+        for wrong in ["", "=", "a=", "=b", "a\nb", "a=b\t"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -153,12 +153,7 @@ pub fn run<P: Platform>() -> ExitCode {
         // Help, or the version.
         Err(error) => error.exit(),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
+    log();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot start: {error}")),
@@ -167,6 +162,17 @@ pub fn run<P: Platform>() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => refuse(&sentence),
     }
+}
+
+/// Logs to standard error what `RUST_LOG` says, or warnings. RabbitMQ's client library logs each refusal
+/// on several lines, which the one sentence on it says as well.
+pub(crate) fn log() {
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,lapin=off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 pub(crate) fn refuse(sentence: &str) -> ExitCode {

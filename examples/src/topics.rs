@@ -1,15 +1,17 @@
 //! The server of the service topics that a URL names.
 
 #[cfg(feature = "brokers")]
+use std::error::Error;
+#[cfg(feature = "brokers")]
 use std::sync::Arc;
 
+#[cfg(feature = "brokers")]
+use fanfare::BrokerError;
 use fanfare::NodeBuilder;
 
 #[cfg(feature = "brokers")]
 use crate::ingest::Own;
 use crate::platform::Platform;
-#[cfg(feature = "brokers")]
-use crate::serve::causes;
 
 /// Gives a node the sink that `--topics` names: the URL of a server, or `none`. Without the flag, it is
 /// the server of `--broker` where that is of the kind that the platform's documents have for topics.
@@ -30,12 +32,16 @@ pub(crate) async fn attach<P: Platform>(
     };
     let Some(url) = url else { return Ok(node) };
     let engine = Box::pin(P::engine(&url)).await;
-    let engine = engine.map_err(|error| format!("--topics: {}", causes(&error)))?;
+    let engine = engine.map_err(|error| format!("--topics: {}", reason(&error)))?;
     Ok(node.sink(Arc::new(Own(engine))))
 }
 
 /// Of a build without brokers, none can be had.
 #[cfg(not(feature = "brokers"))]
+#[allow(
+    clippy::extra_unused_type_parameters,
+    reason = "called like the one that connects"
+)]
 pub(crate) async fn attach<P: Platform>(
     node: NodeBuilder,
     topics: Option<&str>,
@@ -56,6 +62,15 @@ fn without_cluster(url: &str, scheme: &str) -> Option<String> {
         return None;
     }
     Some(server(url))
+}
+
+/// What an error came from, in one line. Its own words say only whose fault it was, and of a URL that is
+/// none they would say that a broker refused it.
+#[cfg(feature = "brokers")]
+pub(crate) fn reason(error: &BrokerError) -> String {
+    let cause = error.source().map(ToString::to_string);
+    let reason = cause.unwrap_or_else(|| error.to_string());
+    reason.replace('\n', " ")
 }
 
 /// A broker's URL without what only the broker between nodes understands.

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot unwrap, it fails by")]
 
+#[path = "gamification_queues/reports.rs"]
+mod reports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::Arc;
@@ -83,11 +86,15 @@ impl Backend {
 }
 
 async fn consumers(rabbit: &RabbitMq) -> Server {
-    Launch::program("gamification-consumers")
+    consumers_with(rabbit, &[]).await
+}
+
+async fn consumers_with(rabbit: &RabbitMq, more: &[&str]) -> Server {
+    let launch = Launch::program("gamification-consumers")
         .argument("--broker")
-        .argument(rabbit.url())
-        .start_until("reading quest_events")
-        .await
+        .argument(rabbit.url());
+    let launch = more.iter().fold(launch, Launch::argument);
+    launch.start_until("reading quest_events").await
 }
 
 fn queue(name: &str) -> Subscription {
@@ -447,6 +454,9 @@ async fn what_is_missing_is_said_in_one_sentence() {
     );
     let missing = refusal(Launch::program("gamification-consumers")).await;
     assert!(missing.contains("--broker <URL>"), "{missing}");
+    let endless = consumers("amqp://127.0.0.1:1").argument("--report");
+    let endless = refusal(endless.argument("0")).await;
+    assert!(endless.contains("--report"), "{endless}");
     let alone = Launch::of("gamification")
         .argument("--ingest")
         .argument("reward_events");

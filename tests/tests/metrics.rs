@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use fanfare_test_servers::Nats;
 use fanfare_tests::mechamap::{comment, idle_comment, urgent_comment};
 use fanfare_tests::token::from_now;
-use fanfare_tests::{Client, SOON, Server, Token, until};
+use fanfare_tests::{Client, Launch, SOON, Server, Token, until};
 use serde_json::json;
 
 const TRANSPORTS: [&str; 4] = ["websocket", "sse", "long_poll", "socket_io"];
@@ -80,6 +81,46 @@ async fn every_series_exists_at_zero_from_the_start() {
         text.lines().any(|line| line == "fanfare_broker_up 1"),
         "{text}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn series_of_service_topics_exist_at_zero_where_there_are_any() {
+    let nats = Nats::start().await;
+    let server = Launch::of("gamification")
+        .argument("--topics")
+        .argument(nats.url())
+        .argument("--ingest")
+        .argument("reward.created=screens")
+        .start()
+        .await;
+    let text = scrape(&server).await;
+    assert!(
+        text.lines().any(|line| line == "fanfare_topics_up 1"),
+        "{text}"
+    );
+    for name in [
+        "fanfare_topics_published_total",
+        "fanfare_topics_publish_seconds_count",
+        "fanfare_topics_rejected_total",
+        "fanfare_topics_spilled",
+    ] {
+        assert!(is_zero(&text, name, &[]), "{name}: {text}");
+    }
+    let labels = [("topic", "reward.created"), ("group", "screens")];
+    for name in [
+        "fanfare_consumer_processed_total",
+        "fanfare_consumer_failed_total",
+        "fanfare_consumer_retried_total",
+        "fanfare_consumer_dead_lettered_total",
+        "fanfare_consumer_breaker",
+        "fanfare_broker_lag",
+    ] {
+        assert!(is_zero(&text, name, &labels), "{name}: {text}");
+    }
+
+    let alone = Server::mechamap().await;
+    let text = scrape(&alone).await;
+    assert!(!text.contains("fanfare_topics_"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

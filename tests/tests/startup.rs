@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use fanfare_test_servers::{Kafka, RabbitMq};
 use fanfare_tests::mechamap::{comment_id, typing, urgent_comment};
 use fanfare_tests::server::{API_KEY, JWT_SECRET};
 use fanfare_tests::{Client, Http, IN_TIME, Launch, Push, Server, Token};
@@ -40,6 +41,59 @@ async fn a_bad_flag_is_refused_in_one_sentence_with_exit_code_2() {
         (&["--speed", "2"], "--replay"),
     ] {
         let launch = arguments.iter().fold(Launch::bare(), Launch::argument);
+        assert_refused(launch, mentions).await;
+    }
+}
+
+/// Also where a server answers: what its client library would log is said once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_topics_of_services_are_refused_in_one_sentence_with_exit_code_2() {
+    let (kafka, rabbit) = tokio::join!(Kafka::start(), RabbitMq::start());
+    let (kafka, rabbit) = (kafka.url(), rabbit.url());
+    let nobody = rabbit.replace("guest:guest", "guest:wrong");
+    let nowhere = rabbit.replace("%2f", "nowhere");
+    let queue = format!("{rabbit}?queue=quorum");
+    for (arguments, mentions) in [
+        (
+            &["--topics", ""][..],
+            "--topics: a broker's URL begins with",
+        ),
+        (&["--topics", "memory:"], "a broker's URL begins with"),
+        (&["--topics", "kafka://:9092"], "kafka://host:port"),
+        (
+            &["--topics", "kafka://127.0.0.1:99999"],
+            "kafka://host:port",
+        ),
+        (
+            &["--topics", "kafka://127.0.0.1:1?x=1"],
+            "kafka://host:port",
+        ),
+        (
+            &["--topics", "kafka://u:p@127.0.0.1:1"],
+            "no user and password",
+        ),
+        (&["--topics", "kafka://127.0.0.1:1"], "Kafka at 127.0.0.1:1"),
+        (&["--topics", "nats://127.0.0.1:1?x=1"], "nats://host:port"),
+        (&["--topics", "amqp://127.0.0.1:1?exchange="], "has a name"),
+        (&["--topics", &queue], "\"queue=quorum\" means nothing"),
+        (&["--topics", &nobody], "Login was refused"),
+        (&["--topics", &nowhere], "vhost nowhere not found"),
+        (&["--ingest", ""], "TOPIC=GROUP"),
+        (&["--ingest", "=group"], "TOPIC=GROUP"),
+        (&["--ingest", "a\nb"], "control characters"),
+        (&["--ingest", "a"], "--ingest needs a server"),
+        (&["--ingest", "a", "--topics", "none"], "--ingest needs"),
+        (
+            &["--topics", &kafka, "--ingest", "a b"],
+            "\"a b\" cannot be a topic in Kafka",
+        ),
+        (
+            &["--topics", &kafka, "--ingest", "a=b=c"],
+            "\"b=c\" cannot be a group in Kafka",
+        ),
+    ] {
+        let launch = Launch::of("aiw3");
+        let launch = arguments.iter().fold(launch, Launch::argument);
         assert_refused(launch, mentions).await;
     }
 }

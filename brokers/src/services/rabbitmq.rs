@@ -24,6 +24,7 @@ mod dead_letters;
 mod error;
 mod message;
 mod publisher;
+mod queues;
 mod settle;
 mod source;
 mod topology;
@@ -41,6 +42,8 @@ use self::dead_letters::QueueDeadLetters;
 use self::error::{rejected, short, unavailable};
 use self::message::{ID_BYTES, KEY_BYTES, Message};
 use self::publisher::{Publication, Publisher};
+pub use self::queues::QueueState;
+use self::queues::states;
 use self::settle::{Closing, Group};
 use self::source::QueueSource;
 pub use self::topology::{DeadLetterQueue, Durability, Queue, Topology};
@@ -48,6 +51,13 @@ use super::engine::{DeadLetters, Engine, Record, Source, Subscription};
 
 /// The most of [`Subscription::prefetch`].
 const MOST_PREFETCH: u16 = 10_000;
+/// The numbers of the connection that a URL may say (amq-protocol-uri).
+const NUMBERS: [&str; 4] = [
+    "channel_max",
+    "connection_timeout",
+    "frame_max",
+    "heartbeat",
+];
 /// How long a group's queue may be called, so that there is room for the names of its retry queues.
 const QUEUE_BYTES: usize = 220;
 
@@ -91,6 +101,33 @@ impl RabbitMq {
             stop,
             keeper: Mutex::new(Some(keeper)),
         })
+    }
+
+    /// Connects as [`engine_from_url`](super::engine_from_url) does, whose rules the URL goes by.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    pub async fn from_url(url: &str) -> Result<Self, BrokerError> {
+        let (server, topology) = server_and_topology(url)?;
+        Self::connect(&server, topology).await
+    }
+
+    /// How the topology's queues are now, the one of dead letters last. One that somebody has deleted is
+    /// left out.
+    ///
+    /// Cancel safe. Costs a channel and a question for each queue.
+    ///
+    /// # Errors
+    /// [`Unavailable`](fanfare::BrokerErrorKind::Unavailable) where the server is away, or does not answer
+    /// within 10 s.
+    pub async fn queues(&self) -> Result<Vec<QueueState>, BrokerError> {
+        let live = self.link.now()?;
+        let names = self.topology.queues.iter().map(|queue| &*queue.name);
+        let names = names.chain([&*self.topology.dead_letters.queue]);
+        let names = names.collect::<Vec<_>>();
+        let asked = Box::pin(states(&live, &names));
+        let states = self.link.clone().while_lasts(&live, asked).await;
+        states.unwrap_or_else(|| Err(unavailable("the connection was lost")))
     }
 
     fn group(&self, subscription: &Subscription) -> Result<Arc<Group>, BrokerError> {
@@ -231,4 +268,87 @@ fn parse(url: &str) -> Result<AMQPUri, BrokerError> {
         return Err(no_url("name the host, or give its IPv4 address"));
     }
     Ok(uri)
+}
+
+/// What a URL says of the server, and what of exchanges and queues.
+fn server_and_topology(url: &str) -> Result<(String, Topology), BrokerError> {
+    let (server, query) = url.split_once('?').unwrap_or((url, ""));
+    let (mut topology, mut durability) = (Topology::gamification(), Durability::Classic);
+    let mut others = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("exchange", "")) => return Err(rejected("an exchange has a name")),
+            Some(("exchange", name)) if name != topology.exchange => {
+                topology = Topology::new(name);
+            }
+            Some(("exchange", _)) => {}
+            Some(("queues", "classic")) => durability = Durability::Classic,
+            Some(("queues", "quorum")) => durability = Durability::Quorum,
+            Some(("queues", _)) => return Err(rejected("queues are classic or quorum")),
+            Some(("auth_mechanism", _)) => others.push(pair),
+            Some((name, number)) if NUMBERS.contains(&name) => match number.parse::<u32>() {
+                Ok(_) => others.push(pair),
+                Err(_) => return Err(rejected(format!("{pair:?}: that is no number"))),
+            },
+            _ => {
+                return Err(rejected(format!(
+                    "{pair:?} means nothing in the URL of a RabbitMQ server"
+                )));
+            }
+        }
+    }
+    let query = if others.is_empty() { "" } else { "?" };
+    let server = format!("{server}{query}{}", others.join("&"));
+    Ok((server, topology.durability(durability)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> Result<(String, Topology), String> {
+        let source = |error: BrokerError| std::error::Error::source(&error).unwrap().to_string();
+        server_and_topology(url).map_err(source)
+    }
+
+    #[test]
+    fn a_url_names_exchange_and_kind_of_queues() {
+        let gamification = Topology::gamification();
+        for (url, server, topology) in [
+            ("amqp://h", "amqp://h", gamification.clone()),
+            ("amqp://h?", "amqp://h", gamification.clone()),
+            (
+                "amqp://h?exchange=gamification",
+                "amqp://h",
+                gamification.clone(),
+            ),
+            (
+                "amqp://h/v?exchange=shop",
+                "amqp://h/v",
+                Topology::new("shop"),
+            ),
+            (
+                "amqp://h?heartbeat=5&queues=quorum&channel_max=9",
+                "amqp://h?heartbeat=5&channel_max=9",
+                gamification.durability(Durability::Quorum),
+            ),
+        ] {
+            assert_eq!(read(url), Ok((server.to_owned(), topology)), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_in_a_url_is_refused_by_name() {
+        for (query, problem) in [
+            ("exchange=", "an exchange has a name"),
+            ("queues=lazy", "queues are classic or quorum"),
+            ("queue=quorum", "\"queue=quorum\" means nothing"),
+            ("quorum", "\"quorum\" means nothing"),
+            ("heartbeat=x", "\"heartbeat=x\": that is no number"),
+            ("heartbeat=-1", "that is no number"),
+        ] {
+            let refused = read(&format!("amqp://h?{query}")).unwrap_err();
+            assert!(refused.contains(problem), "{refused}");
+        }
+    }
 }

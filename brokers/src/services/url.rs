@@ -25,7 +25,7 @@ pub async fn engine_from_url(url: &str) -> Result<Arc<dyn Engine>, BrokerError> 
     let scheme = url.split_once("://").map(|(scheme, _)| scheme);
     match scheme {
         #[cfg(feature = "rabbitmq")]
-        Some("amqp" | "amqps") => rabbitmq(url).await,
+        Some("amqp" | "amqps") => Ok(Arc::new(super::rabbitmq::RabbitMq::from_url(url).await?)),
         #[cfg(not(feature = "rabbitmq"))]
         Some("amqp" | "amqps") => Err(left_out("rabbitmq")),
         #[cfg(feature = "nats")]
@@ -42,31 +42,6 @@ pub async fn engine_from_url(url: &str) -> Result<Arc<dyn Engine>, BrokerError> 
             "a broker's URL begins with amqp://, nats://, nats+jetstream:// or kafka://",
         )),
     }
-}
-
-#[cfg(feature = "rabbitmq")]
-async fn rabbitmq(url: &str) -> Result<Arc<dyn Engine>, BrokerError> {
-    use super::rabbitmq::{Durability, RabbitMq, Topology};
-
-    let (server, query) = url.split_once('?').unwrap_or((url, ""));
-    let (mut topology, mut durability) = (Topology::gamification(), Durability::Classic);
-    let mut others = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            Some(("exchange", name)) if !name.is_empty() && name != topology.exchange => {
-                topology = Topology::new(name);
-            }
-            Some(("exchange", _)) => {}
-            Some(("queues", "classic")) => durability = Durability::Classic,
-            Some(("queues", "quorum")) => durability = Durability::Quorum,
-            Some(("queues", _)) => return Err(refused("queues are classic or quorum")),
-            _ => others.push(pair),
-        }
-    }
-    let query = if others.is_empty() { "" } else { "?" };
-    let server = format!("{server}{query}{}", others.join("&"));
-    let engine = RabbitMq::connect(&server, topology.durability(durability)).await?;
-    Ok(Arc::new(engine))
 }
 
 #[allow(dead_code, reason = "with every engine compiled in, none is left out")]

@@ -424,6 +424,36 @@ mod two_envelopes {
     }
 
     #[test]
+    fn the_retry_rule_is_that_of_the_event_in_its_envelope() {
+        let retries = |envelope: &[u8]| catalog().retry(envelope).map(|retry| retry.retries);
+        let new = json!({"eventType": "unlocked", "userId": 7}).to_string();
+        assert_eq!(retries(new.as_bytes()), Some(5));
+        let old = json!({"data": null, "eventId": "e", "eventType": "unlocked"}).to_string();
+        assert_eq!(retries(old.as_bytes()), Some(1));
+        let escaped = br#" { "event\u0054ype": "unlocke\u0064", "priority": "low" } "#;
+        assert_eq!(
+            retries(escaped),
+            Some(5),
+            "of the event, whatever its priority"
+        );
+        for none in [
+            &b""[..],
+            b"unlocked",
+            b"\"unlocked\"",
+            b"[]",
+            b"{}",
+            b"{\"eventType\":7}",
+            b"{\"eventType\":\"locked\"}",
+            b"{\"eventType\":\"unlocked\"",
+            b"{\"eventType\":\"unlocked\"} {}",
+            b"{\"eventType\":\"unlocked\",\"\xff\":1}",
+        ] {
+            let shown = String::from_utf8_lossy(none);
+            assert_eq!(retries(none), None, "{shown}");
+        }
+    }
+
+    #[test]
     fn members_that_were_left_out_stand_behind_those_that_were_sent() {
         let envelope = Envelope::new("eventType", "data")
             .required::<u64>("userId")

@@ -1,12 +1,12 @@
 // Shows what happens to a user's NFTs, over an EventSource that goes on where it was cut.
-import type { AnyEnvelope, Channel, GuideEnvelope, ServiceEnvelope } from "./events.js";
+import type { AnyEnvelope, Channel, ConnectionEstablished, GuideEnvelope, ServiceEnvelope } from "./events.js";
 
 export function watch(url: string, token: string, user: number, show: (line: string) => void): EventSource {
   const channel: Channel = `user.${user}`;
   const query = new URLSearchParams({ channel, token });
   const source = new EventSource(`${url}/sse?${query.toString()}`);
   source.onmessage = ({ data }: MessageEvent<string>) => {
-    const message = JSON.parse(data) as AnyEnvelope | { type: "connection_established" };
+    const message = JSON.parse(data) as AnyEnvelope | ConnectionEstablished;
     // The first message is a welcome.
     const text = "eventType" in message ? line(message) : "connected";
     if (text !== undefined) show(text);

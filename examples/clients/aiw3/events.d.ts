@@ -202,6 +202,17 @@ export interface CompetitionStarted {
   totalPrizePool: number;
 }
 
+/**
+ * The first message of an event stream, also where a client comes back (architecture document,
+ * "Controller Implementation").
+ */
+export interface ConnectionEstablished {
+  message: string;
+  timestamp: string;
+  type: "connection_established";
+  userId: UserId;
+}
+
 /** Who feels it, and how. */
 export interface CurrentImpact {
   avgResponseTimeIncrease: string;
@@ -288,6 +299,15 @@ export interface FinalStats {
   duration: string;
   topVolume: number;
   totalVolume: number;
+}
+
+/**
+ * A sign of life every 30 s, as the architecture document has it. On this server's event streams a
+ * comment line stands for it, which keeps the connection open and which scripts never see.
+ */
+export interface Heartbeat {
+  timestamp: string;
+  type: "heartbeat";
 }
 
 /**
@@ -738,6 +758,9 @@ export type TransactionFailed = {
   errorCode?: "INVALID_WALLET_ADDRESS" | "NFT_REQUIREMENTS_NOT_MET" | "DUPLICATE_TRANSACTION";
   retryable?: false;
 });
+
+/** A user as one of the two envelopes has one: a number where the id is one, as in the guide. */
+export type UserId = number | string;
 
 /** A user as the architecture document has one: a string, such that it can stand in a channel's name. */
 export type UserName = string;

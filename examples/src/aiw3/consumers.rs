@@ -7,6 +7,7 @@
 pub mod analytics;
 pub mod audit;
 pub mod notifications;
+mod program;
 mod recent;
 mod server_api;
 
@@ -19,6 +20,7 @@ use fanfare_brokers::services::{
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::program::run;
 pub use self::recent::RecentIds;
 pub use self::server_api::ServerApi;
 use super::fields::Anything;

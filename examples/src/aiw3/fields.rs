@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The most characters of an id.
-const ID_CHARS: usize = 128;
+pub(super) const ID_CHARS: usize = 128;
 
 /// What stands for a message, an NFT or a badge: 1 to 128 characters. The guide calls them UUIDs, and its
 /// own samples are none.

@@ -1,16 +1,21 @@
 //! The backend's side of the queues, as a program.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use fanfare_brokers::services::{Consumer, Subscription, engine_from_url};
+use fanfare::Sink;
+use fanfare_brokers::services::rabbitmq::RabbitMq;
+use fanfare_brokers::services::{Consumer, Subscription};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::RETRY;
+use super::monitoring::Monitor;
 use super::rewards::Rewards;
-use crate::serve::{causes, first_sentence, refuse};
+use crate::serve::{first_sentence, log, refuse};
+use crate::topics::reason;
 
 /// The queue of quests, and the group that reads it.
 const QUESTS: &str = "quest_events";
@@ -42,6 +47,14 @@ struct Flags {
         value_parser = clap::value_parser!(u16).range(1..=10_000)
     )]
     prefetch: u16,
+    /// Seconds between two lines that say how the queues are and what was done
+    #[arg(
+        long,
+        default_value_t = 30,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    report: u64,
 }
 
 /// Runs the consumers until SIGTERM or SIGINT: what is in hand is finished, the rest stays in its
@@ -54,12 +67,7 @@ pub fn run() -> ExitCode {
         // Help, or the version.
         Err(error) => error.exit(),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
+    log();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot start: {error}")),
@@ -77,26 +85,33 @@ async fn consume(flags: Flags) -> Result<(), String> {
     }
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let engine = engine_from_url(&flags.broker)
+    // What consumers count goes there, so before the first of them begins.
+    let counted = PrometheusBuilder::new().install_recorder();
+    let counted = counted.map_err(|error| format!("metrics: {error}"))?;
+    let server = RabbitMq::from_url(&flags.broker)
         .await
-        .map_err(|error| format!("--broker: {}", causes(&error)))?;
+        .map_err(|error| format!("--broker: {}", reason(&error)))?;
+    let server = Arc::new(server);
+    let rewards = Arc::new(Rewards::new(server.clone()));
+    let monitor = Monitor::new(server.clone(), QUESTS, rewards, counted);
     let subscription = Subscription {
         topic: QUESTS.to_owned(),
         group: QUESTS.to_owned(),
         prefetch: flags.prefetch,
     };
-    let running = Consumer::new(engine.clone(), subscription, Rewards::new(engine.clone()))
+    let running = Consumer::new(server.clone(), subscription, monitor.handler())
         .retry(RETRY.into())
         .grace(GRACE)
         .start()
         .await
-        .map_err(|error| causes(&error))?;
+        .map_err(|error| reason(&error))?;
     println!("reading {QUESTS}");
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        () = monitor.run(Duration::from_secs(flags.report)) => {}
     }
     running.stop().await;
-    let _ = tokio::time::timeout(SHUTDOWN_WITHIN, engine.shutdown()).await;
+    let _ = tokio::time::timeout(SHUTDOWN_WITHIN, server.shutdown()).await;
     Ok(())
 }

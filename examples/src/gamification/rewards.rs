@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use fanfare::catalog::TypedEvent;
@@ -29,6 +30,7 @@ pub struct Rewards {
     engine: Arc<dyn Engine>,
     catalog: Catalog,
     limits: Limits,
+    published: AtomicU64,
 }
 
 impl Rewards {
@@ -39,7 +41,14 @@ impl Rewards {
             engine,
             catalog: Gamification::catalog(),
             limits: Gamification::config().limits,
+            published: AtomicU64::new(0),
         }
+    }
+
+    /// How many rewards the server has confirmed so far, copies included.
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
     }
 
     /// The reward that a record asks for, if it asks for one.
@@ -92,10 +101,11 @@ impl Rewards {
 
 impl Handler for Rewards {
     async fn handle(&self, work: Work) -> Result<(), HandlerError> {
-        match self.reward(&work.record)? {
-            Some(reward) => self.engine.publish(reward).await.map_err(classify),
-            None => Ok(()),
+        if let Some(reward) = self.reward(&work.record)? {
+            self.engine.publish(reward).await.map_err(classify)?;
+            self.published.fetch_add(1, Ordering::Relaxed);
         }
+        Ok(())
     }
 }
 

@@ -331,7 +331,10 @@ fn address(url: &str) -> Result<ServerAddr, BrokerError> {
         return Err(no_url());
     }
     let address: ServerAddr = text.parse().map_err(|_| no_url())?;
-    if address.host().is_empty() {
+    let (_, server) = text.split_once("://").unwrap_or_default();
+    // What stands behind the port would be ignored.
+    let has_more = server.trim_end_matches('/').contains(['/', '?', '#']);
+    if has_more || address.host().is_empty() {
         return Err(no_url());
     }
     Ok(address)

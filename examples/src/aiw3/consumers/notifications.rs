@@ -7,8 +7,11 @@ use fanfare::Priority;
 use fanfare_brokers::services::{Handler, HandlerError, Work};
 use serde::Serialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::super::fields::Anything;
+use super::super::INTERNAL;
+use super::super::control::UserId;
+use super::super::fields::{Anything, ID_CHARS};
 use super::{Message, RecentIds, ServerApi};
 
 const REMEMBERED: usize = 100_000;
@@ -33,7 +36,7 @@ pub enum Outlet {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notification {
-    /// Made of the record's: who gets it twice can tell.
+    /// Made of the record's, always the same: who gets it twice can tell.
     pub id: String,
     /// Whom to tell.
     pub user_id: String,
@@ -45,7 +48,7 @@ pub struct Notification {
     pub message: String,
     /// How urgent it is.
     pub priority: Priority,
-    /// The event's own data.
+    /// The event's own data, without what is internal.
     pub data: Anything,
 }
 
@@ -91,7 +94,9 @@ impl Handler for Notifications {
 impl Notification {
     /// What the user of a message is told of it. `id` is that of its record.
     #[must_use]
-    pub fn of(id: &str, message: Message) -> Self {
+    pub fn of(id: &str, mut message: Message) -> Self {
+        // Below the data of the notification's own envelope, the server would not look for it.
+        message.data.retain(|name, _| !INTERNAL.contains(&&**name));
         let name = |field| message.text(field).unwrap_or("another one");
         // The words of the guide's handlers.
         let (title, text) = match &*message.event_type {
@@ -116,7 +121,7 @@ impl Notification {
             ),
         };
         Self {
-            id: format!("notification_{id}"),
+            id: notification_id(id),
             user_id: message.user(),
             r#type: message.event_type.clone(),
             title,
@@ -131,19 +136,28 @@ impl Notification {
     /// # Errors
     /// A permanent one where the user is no number, which the guide's envelope asks for.
     pub fn envelope(&self) -> Result<Value, HandlerError> {
-        let no_number = || {
+        let UserId::Number(user) = UserId::of(&self.user_id) else {
             let problem = format!(
                 "user {:?} is no number, as the guide's envelope has it",
                 self.user_id
             );
-            HandlerError::permanent(problem)
+            return Err(HandlerError::permanent(problem));
         };
-        let user = self.user_id.parse::<u64>().map_err(|_| no_number())?;
         Ok(json!({
             "messageId": self.id, "eventType": "chat_message", "userId": user, "priority": self.priority,
             "data": {"type": self.r#type, "title": self.title, "message": self.message, "data": self.data}
         }))
     }
+}
+
+/// The id of the notification of a record. It fits an envelope, whatever the record's.
+fn notification_id(record: &str) -> String {
+    let id = format!("notification_{record}");
+    if id.chars().count() <= ID_CHARS {
+        return id;
+    }
+    let short = Uuid::new_v5(&Uuid::NAMESPACE_OID, record.as_bytes());
+    format!("notification_{short}")
 }
 
 /// `badge_earned` as `Badge earned`.
@@ -194,6 +208,25 @@ mod tests {
     }
 
     #[test]
+    fn its_id_fits_an_envelope_and_is_the_records() {
+        assert_eq!(notification_id("e1"), "notification_e1");
+        let fits = "x".repeat(115);
+        assert_eq!(notification_id(&fits), format!("notification_{fits}"));
+        let (one, other) = ("x".repeat(128), "x".repeat(127) + "y");
+        assert_eq!(notification_id(&one).len(), 49);
+        assert_eq!(notification_id(&one), notification_id(&one));
+        assert_ne!(notification_id(&one), notification_id(&other));
+    }
+
+    #[test]
+    fn what_is_internal_is_not_told() {
+        let data = json!({"badgeName": "b", "internalId": 5, "systemMetadata": {"host": "h"}});
+        let envelope = json!({"eventType": "badge_earned", "userId": 7, "data": data});
+        let notification = Notification::of("e1", message(&envelope));
+        assert_eq!(json!(notification.data), json!({"badgeName": "b"}));
+    }
+
+    #[test]
     fn its_words_are_those_of_the_guide() {
         let of = |event: &str, data: Value| {
             let envelope = json!({"eventType": event, "userId": "7", "data": data});
@@ -210,11 +243,11 @@ mod tests {
 
     #[test]
     fn a_user_who_is_no_number_has_no_envelope() {
-        let envelope = json!({"eventType": "badge_earned", "userId": "anna", "data": {}});
-        assert!(
-            Notification::of("e1", message(&envelope))
-                .envelope()
-                .is_err()
-        );
+        // "007" is somebody else than 7.
+        for user in ["anna", "007"] {
+            let envelope = json!({"eventType": "badge_earned", "userId": user, "data": {}});
+            let notification = Notification::of("e1", message(&envelope));
+            assert!(notification.envelope().is_err(), "{user}");
+        }
     }
 }
