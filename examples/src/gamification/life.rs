@@ -60,8 +60,8 @@ impl Player {
                 self.quests.turn(&self.user, rewards, inbox, scene);
             }
             42..75 => self.achievements.turn(&self.user, scene),
-            75..80 => self.rewards.turn(scene),
-            80..88 => self.inbox.turn(scene),
+            75..81 => self.rewards.turn(scene),
+            81..88 => self.inbox.turn(scene),
             _ => self.view(scene),
         }
     }

@@ -35,7 +35,9 @@ impl Inbox {
         scene: &mut Scene,
     ) {
         if self.kept.len() == 2 * KEPT {
-            self.read(0, scene);
+            if !self.kept[0].is_read {
+                self.read(0, scene);
+            }
             self.archive(scene);
         }
         self.count += 1;

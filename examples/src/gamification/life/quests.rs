@@ -42,7 +42,7 @@ impl Quests {
         Self(std::array::from_fn(|at| match at {
             0 | 1 => Quest::Started(random.random_range(1..70)),
             2 | 3 => Quest::Offered,
-            _ => Quest::Away(2),
+            _ => Quest::Away(1),
         }))
     }
 
@@ -73,7 +73,7 @@ impl Quests {
                 Quest::Offered
             }
             Quest::Away(turns) => Quest::Away(turns - 1),
-            Quest::Offered if scene.chance(20) => {
+            Quest::Offered if scene.chance(50) => {
                 let days = scene.number(1..8);
                 let offer = json!({"metadata": {"season": season, "daysLeft": days}});
                 tell_of("quest.updated", offer, scene);
@@ -88,7 +88,7 @@ impl Quests {
                     let end = json!({"progress": 100, "completedAt": scene.at(0)});
                     tell_of("quest.completed", end, scene);
                     rewards.create(user, name, inbox, scene);
-                    Quest::Done(4)
+                    Quest::Done(2)
                 }
                 progress => {
                     tell_of(
@@ -96,7 +96,7 @@ impl Quests {
                         json!({"progress": progress}),
                         scene,
                     );
-                    if before < NEARLY && progress >= NEARLY && scene.chance(45) {
+                    if before < NEARLY && progress >= NEARLY && scene.chance(35) {
                         let message = format!("{progress} % of “{name}” are done");
                         inbox.create(user, "progress", "Almost there", &message, scene);
                     }
@@ -105,7 +105,7 @@ impl Quests {
             },
             Quest::Done(0) if scene.chance(12) => {
                 tell_of("quest.deleted", json!({}), scene);
-                Quest::Away(3)
+                Quest::Away(1)
             }
             Quest::Done(0) => {
                 tell_of("quest.started", json!({"progress": 0}), scene);

@@ -33,7 +33,7 @@ impl Rewards {
         });
         tell("reward.created", reward.clone(), scene);
         self.waiting.push_back(reward);
-        if scene.chance(30) {
+        if scene.chance(20) {
             let message = format!("{points} points for “{quest}”");
             inbox.create(user, "reward", "A reward waits for you", &message, scene);
         }

@@ -190,7 +190,7 @@ class View {
       element('span', { class: 'clip' }, `Goal ${brief(id)}`), bar(progress / 100), element('b', {}, isAchieved ? 'achieved' : `${progress} %`))), 'No goals yet');
     fillList($('notes'), (session?.notes ?? []).map(({ by, about, text, at }) => element('li', {},
       element('div', {}, tag(about), element('small', {}, `${by}, ${timeOfDay(at)}`)), element('p', { class: 'clip', title: text }, text))), 'No feedback yet');
-    fillList($('talk'), this.#messages.slice(-4).map(({ isOwn, by, text, at, isGone }) => element('li', { class: `${isOwn ? 'own' : ''} ${isGone ? 'is-gone' : ''}` },
+    fillList($('talk'), this.#messages.slice(-4).reverse().map(({ isOwn, by, text, at, isGone }) => element('li', { class: `${isOwn ? 'own' : ''} ${isGone ? 'is-gone' : ''}` },
       element('p', { class: 'clip', title: text }, element('span', { class: 'unseen' }, `${isOwn ? 'you' : by}: `), text), element('small', {}, timeOfDay(at)))), 'No messages yet');
     $('notice').replaceChildren(...(this.#notice ? [element('b', {}, this.#notice.title), ` ${this.#notice.message}`] : []));
   }

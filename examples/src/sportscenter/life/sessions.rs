@@ -16,11 +16,7 @@ const METRICS: [(&str, f64, &str, f64); 4] = [
 
 /// One session of each athlete.
 #[derive(Debug)]
-pub(super) struct Sessions {
-    sessions: [Session; ATHLETES.len()],
-    /// What was said last, as a place in [`REMARKS`].
-    said: usize,
-}
+pub(super) struct Sessions([Session; ATHLETES.len()]);
 
 #[derive(Debug)]
 struct Session {
@@ -28,6 +24,8 @@ struct Session {
     stage: Stage,
     /// Where each metric is in its going up and down.
     phases: [f64; METRICS.len()],
+    /// What was said last, as a place in [`REMARKS`].
+    said: usize,
     /// The one before, once there was one.
     last: Option<String>,
 }
@@ -41,28 +39,30 @@ enum Stage {
 
 impl Default for Sessions {
     fn default() -> Self {
-        let session = |at| Session {
+        Self(std::array::from_fn(|at| Session {
             id: format!("0192f6d1-1a2b-7c3d-8e4f-5a6b7c8d9e0{}", at + 1),
             stage: Stage::Planned,
             phases: std::array::from_fn(|metric| (at + metric) as f64),
+            said: at,
             last: None,
-        };
-        Self {
-            sessions: std::array::from_fn(session),
-            said: 0,
-        }
+        }))
     }
 }
 
 impl Sessions {
     /// The id of one that is on, or will be.
     pub(super) fn any(&self, play: &mut demo::Scene) -> String {
-        self.sessions[play.place(ATHLETES.len())].id.clone()
+        self.0[play.place(ATHLETES.len())].id.clone()
     }
 
-    /// One goes on to its next stage.
+    /// One goes on to its next stage, mostly one that rests.
     pub(super) fn status(&mut self, scene: &mut Scene<'_>) {
-        let at = scene.place(ATHLETES.len());
+        let resting = self.places(|stage| stage != Stage::Running);
+        let at = if !resting.is_empty() && scene.chance(60) {
+            scene.pick(&resting)
+        } else {
+            scene.place(ATHLETES.len())
+        };
         self.go_on(at, scene);
     }
 
@@ -73,7 +73,7 @@ impl Sessions {
         };
         let metric = scene.place(METRICS.len());
         let (kind, usual, unit, pace) = METRICS[metric];
-        let phase = &mut self.sessions[at].phases[metric];
+        let phase = &mut self.0[at].phases[metric];
         *phase += pace;
         let effort = 1.0 + 0.12 * phase.sin() + 0.1 * (scene.about(0.5) - 0.5);
         let source = scene.pick(&["device", "device", "device", "manual", "ai"]);
@@ -95,11 +95,11 @@ impl Sessions {
         };
         let (by, role) = scene.pick(&[(COACH, "coach"), (COACH, "coach"), (MENTOR, "mentor")]);
         let data = json!({
-            "sessionId": self.sessions[at].id,
+            "sessionId": self.0[at].id,
             "timestamp": scene.time(0),
             "feedbackId": scene.uuid(),
             "type": scene.pick(&["technique", "performance", "general"]),
-            "content": scene.next(REMARKS, &mut self.said),
+            "content": scene.next(REMARKS, &mut self.0[at].said),
             "from": {"id": by, "role": role},
         });
         scene.tell("session:feedback", data);
@@ -116,7 +116,7 @@ impl Sessions {
             ("Wants more work on starts", "planning"),
         ]);
         let data = json!({
-            "session-id": self.sessions[at].id,
+            "session-id": self.0[at].id,
             "note": {"content": content, "category": category, "timestamp": scene.time(0)},
         });
         scene.tell("mentor-session/note-added", data);
@@ -125,7 +125,7 @@ impl Sessions {
     /// How a session was that is over.
     pub(super) fn rate(&mut self, scene: &mut Scene<'_>) {
         let at = scene.place(ATHLETES.len());
-        let Some(last) = self.sessions[at].last.take() else {
+        let Some(last) = self.0[at].last.take() else {
             return;
         };
         let (by, rating, comments) = scene.pick(&[
@@ -143,8 +143,7 @@ impl Sessions {
 
     /// Where someone trains; where nobody does, a session begins or goes on, and there is none yet.
     fn running(&mut self, scene: &mut Scene<'_>) -> Option<usize> {
-        let running = (0..ATHLETES.len()).filter(|at| self.sessions[*at].stage == Stage::Running);
-        let running = running.collect::<Vec<_>>();
+        let running = self.places(|stage| stage == Stage::Running);
         if running.is_empty() {
             self.status(scene);
             return None;
@@ -152,8 +151,13 @@ impl Sessions {
         Some(scene.pick(&running))
     }
 
+    fn places(&self, wanted: impl Fn(Stage) -> bool) -> Vec<usize> {
+        let places = (0..ATHLETES.len()).filter(|at| wanted(self.0[*at].stage));
+        places.collect()
+    }
+
     fn go_on(&mut self, at: usize, scene: &mut Scene<'_>) {
-        let session = &mut self.sessions[at];
+        let session = &mut self.0[at];
         let (stage, change) = match session.stage {
             Stage::Planned => (Stage::Running, "started"),
             Stage::Paused => (Stage::Running, "resumed"),
@@ -180,12 +184,12 @@ impl Sessions {
         );
         if change == "ended" {
             let next = scene.uuid();
-            let session = &mut self.sessions[at];
+            let session = &mut self.0[at];
             session.last = Some(std::mem::replace(&mut session.id, next));
         }
     }
 
     fn mentoring(&self, at: usize, status: &str, scene: &Scene<'_>) -> Value {
-        json!({"session-id": self.sessions[at].id, "status": status, "timestamp": scene.time(0)})
+        json!({"session-id": self.0[at].id, "status": status, "timestamp": scene.time(0)})
     }
 }
