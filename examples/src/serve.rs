@@ -147,7 +147,17 @@ fn speed(text: &str) -> Result<f64, String> {
 /// configuration.
 #[must_use]
 pub fn run<P: Platform>() -> ExitCode {
-    let flags = match Flags::try_parse() {
+    start(serve::<P>)
+}
+
+/// Runs a program with its flags. What it finds wrong, a bad flag among it, is said in one sentence, and
+/// the exit code is 2.
+pub(crate) fn start<F, R>(program: impl FnOnce(F) -> R) -> ExitCode
+where
+    F: Parser,
+    R: Future<Output = Result<(), String>>,
+{
+    let flags = match F::try_parse() {
         Ok(flags) => flags,
         Err(error) if error.use_stderr() => return refuse(&first_sentence(&error.to_string())),
         // Help, or the version.
@@ -158,7 +168,7 @@ pub fn run<P: Platform>() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot start: {error}")),
     };
-    match runtime.block_on(serve::<P>(flags)) {
+    match runtime.block_on(Box::pin(program(flags))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => refuse(&sentence),
     }
@@ -166,7 +176,7 @@ pub fn run<P: Platform>() -> ExitCode {
 
 /// Logs to standard error what `RUST_LOG` says, or warnings. RabbitMQ's client library logs each refusal
 /// on several lines, which the one sentence on it says as well.
-pub(crate) fn log() {
+fn log() {
     let filter = EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,lapin=off"));
     tracing_subscriber::fmt()
@@ -175,7 +185,7 @@ pub(crate) fn log() {
         .init();
 }
 
-pub(crate) fn refuse(sentence: &str) -> ExitCode {
+fn refuse(sentence: &str) -> ExitCode {
     eprintln!("error: {sentence}");
     ExitCode::from(2)
 }
@@ -362,7 +372,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// What clap says, without the usage and hints around it, in one line.
-pub(crate) fn first_sentence(error: &str) -> String {
+fn first_sentence(error: &str) -> String {
     let lines = error.lines().map(str::trim);
     let lines = lines.take_while(|line| !line.is_empty());
     let sentence = lines.collect::<Vec<_>>().join(" ");

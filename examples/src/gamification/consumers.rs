@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::RETRY;
 use super::monitoring::Monitor;
 use super::rewards::Rewards;
-use crate::serve::{first_sentence, log, refuse};
+use crate::serve::start;
 use crate::topics::reason;
 
 /// The queue of quests, and the group that reads it.
@@ -61,21 +61,7 @@ struct Flags {
 /// queue. Exit code 2 stands for a bad flag or a server that is away.
 #[must_use]
 pub fn run() -> ExitCode {
-    let flags = match Flags::try_parse() {
-        Ok(flags) => flags,
-        Err(error) if error.use_stderr() => return refuse(&first_sentence(&error.to_string())),
-        // Help, or the version.
-        Err(error) => error.exit(),
-    };
-    log();
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&format!("cannot start: {error}")),
-    };
-    match runtime.block_on(Box::pin(consume(flags))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => refuse(&sentence),
-    }
+    start(consume)
 }
 
 async fn consume(flags: Flags) -> Result<(), String> {

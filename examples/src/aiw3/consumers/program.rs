@@ -15,7 +15,7 @@ use super::notifications::{Notifications, Outlet};
 use super::{Consumers, ServerApi};
 use crate::aiw3::Aiw3;
 use crate::platform::Platform;
-use crate::serve::{first_sentence, log, refuse};
+use crate::serve::start;
 use crate::topics::reason;
 
 /// How long disconnecting may take. Whatever was done is done by then.
@@ -59,21 +59,7 @@ struct Flags {
 /// Exit code 2 stands for a bad flag, or a server or file that cannot be used.
 #[must_use]
 pub fn run() -> ExitCode {
-    let flags = match Flags::try_parse() {
-        Ok(flags) => flags,
-        Err(error) if error.use_stderr() => return refuse(&first_sentence(&error.to_string())),
-        // Help, or the version.
-        Err(error) => error.exit(),
-    };
-    log();
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&format!("cannot start: {error}")),
-    };
-    match runtime.block_on(Box::pin(serve(flags))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => refuse(&sentence),
-    }
+    start(serve)
 }
 
 async fn serve(flags: Flags) -> Result<(), String> {
