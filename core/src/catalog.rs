@@ -472,10 +472,9 @@ impl EventType {
             .with_priority(priority)
             .with_guarantee(self.guarantee);
         // What is over already came from a clock that is behind, or is told on purpose.
-        let now = SystemTime::now();
         let left = reading
             .expires_at
-            .and_then(|at| at.duration_since(now).ok())
+            .and_then(|at| at.duration_since(SystemTime::now()).ok())
             .filter(|left| !left.is_zero());
         if let Some(left) = left {
             event = event.expires_in(left);

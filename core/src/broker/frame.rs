@@ -93,12 +93,14 @@ impl Event {
         let (Some(&priority), Some(&guarantee)) = (priority, guarantee) else {
             return Err(FrameError::Flags(bits));
         };
-        let accepted_at = instant_at(frame.get_u64()).min(Instant::now());
+        let now = Instant::now();
+        // Another machine's clock may be ahead.
+        let accepted_at = instant_at(frame.get_u64(), now).min(now);
         let expires_at = if bits & HAS_EXPIRY == 0 {
             None
         } else {
             let micros = frame.try_get_u64().map_err(|_| FrameError::Short)?;
-            Some(instant_at(micros))
+            Some(instant_at(micros, now))
         };
         let stamp = if bits & HAS_STAMP == 0 {
             None
@@ -166,19 +168,20 @@ fn text(frame: &mut Bytes) -> Result<Arc<str>, FrameError> {
 }
 
 fn micros_at(instant: Instant) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.unwrap_or_default();
-    let ahead = instant.saturating_duration_since(Instant::now());
-    let then = now.saturating_add(ahead).saturating_sub(instant.elapsed());
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = Instant::now();
+    let then = since_epoch
+        .unwrap_or_default()
+        .saturating_add(instant.saturating_duration_since(now))
+        .saturating_sub(now.saturating_duration_since(instant));
     u64::try_from(then.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The moment on this machine's clock; now where it is too far away for that.
-fn instant_at(micros: u64) -> Instant {
+fn instant_at(micros: u64, now: Instant) -> Instant {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let since_epoch = since_epoch.unwrap_or_default();
     let then = Duration::from_micros(micros);
-    let now = Instant::now();
     let at = match then.checked_sub(since_epoch) {
         Some(ahead) => now.checked_add(ahead),
         None => now.checked_sub(since_epoch.saturating_sub(then)),
