@@ -229,3 +229,21 @@ impl Scene<'_> {
         self.play.number(0..of)
     }
 }
+
+/// How a node is, which caches and limits say in the same words but for the worst of them.
+fn node_health(event: &str, worst: &str, scene: &mut Scene<'_>) -> Value {
+    json!({"event": event, "data": {
+        "node-id": scene.pick(&["node-eu-1", "node-eu-2", "node-us-1"]),
+        "status": scene.pick(&["healthy", "degraded", worst]),
+        "metrics": {
+            "memory-usage": scene.about(75.5),
+            "cpu-usage": scene.about(65.2),
+            "network-saturation": scene.about(45.8),
+        },
+        "rate-limit-store": {
+            "type": scene.pick(&["redis", "memory"]),
+            "status": "connected",
+            "latency": 5,
+        },
+    }})
+}

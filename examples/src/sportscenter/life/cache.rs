@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Scene;
+use super::{Scene, node_health};
 
 pub(super) fn entity_invalidated(scene: &mut Scene<'_>) -> Value {
     json!({"event": "cache/entity-invalidated", "data": {
@@ -174,18 +174,5 @@ pub(super) fn warming_event(scene: &mut Scene<'_>) -> Value {
 }
 
 pub(super) fn health_status(scene: &mut Scene<'_>) -> Value {
-    json!({"event": "cache/health-status", "data": {
-        "node-id": scene.pick(&["node-eu-1", "node-eu-2", "node-us-1"]),
-        "status": scene.pick(&["healthy", "degraded", "unhealthy"]),
-        "metrics": {
-            "memory-usage": scene.about(75.5),
-            "cpu-usage": scene.about(65.2),
-            "network-saturation": scene.about(45.8),
-        },
-        "rate-limit-store": {
-            "type": scene.pick(&["redis", "memory"]),
-            "status": "connected",
-            "latency": 5,
-        },
-    }})
+    node_health("cache/health-status", "unhealthy", scene)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Scene;
+use super::{Scene, node_health};
 
 pub(super) fn connection_limit(scene: &mut Scene<'_>) -> Value {
     let remaining = scene.part(3);
@@ -233,18 +233,5 @@ pub(super) fn metrics(scene: &mut Scene<'_>) -> Value {
 }
 
 pub(super) fn health(scene: &mut Scene<'_>) -> Value {
-    json!({"event": "ratelimit/health", "data": {
-        "node-id": scene.pick(&["node-eu-1", "node-eu-2", "node-us-1"]),
-        "status": scene.pick(&["healthy", "degraded", "critical"]),
-        "metrics": {
-            "memory-usage": scene.about(75.5),
-            "cpu-usage": scene.about(65.2),
-            "network-saturation": scene.about(45.8),
-        },
-        "rate-limit-store": {
-            "type": scene.pick(&["redis", "memory"]),
-            "status": "connected",
-            "latency": 5,
-        },
-    }})
+    node_health("ratelimit/health", "critical", scene)
 }
